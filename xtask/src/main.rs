@@ -1,0 +1,96 @@
+//! The project's own chores. `cargo xtask help` lists them.
+
+mod lint;
+mod proto;
+mod run;
+mod tally;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+  test [-p CRATE]…   every check and every test; ends with `N passed, N failed, N skipped`
+  lint               the project's own rules: lengths, stubs, paths, manifests, generated code
+  proto [--check]    writes the code generated from proto/, or checks that it is current
+  bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
+  help               this text";
+
+fn main() -> ExitCode {
+    chore().unwrap_or_else(|error| {
+        // Without the backtrace: what failed is in the checkout, not here.
+        say(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn chore() -> Result<ExitCode> {
+    let mut args = env::args().skip(1);
+    let command = args.next().unwrap_or_else(|| "help".to_owned());
+    let args: Vec<String> = args.collect();
+    match command.as_str() {
+        "test" => run::all(&root(), &args),
+        "lint" => lint_or_fail().map(|()| ExitCode::SUCCESS),
+        "proto" => {
+            let check = match args.as_slice() {
+                [] => false,
+                [only] if only == "--check" => true,
+                _ => bail!("usage: cargo xtask proto [--check]"),
+            };
+            proto::generate(check).map(|()| ExitCode::SUCCESS)
+        }
+        "bench" => bench(&args).map(|()| ExitCode::SUCCESS),
+        "help" | "--help" | "-h" => {
+            say(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("no command {other:?}\n{HELP}"),
+    }
+}
+
+/// Says one line, or several, to whoever ran the chore.
+#[expect(clippy::print_stdout, reason = "a chore talks to the terminal")]
+fn say(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("xtask is a folder of the workspace").to_owned()
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+fn lint_or_fail() -> Result<()> {
+    let findings = lint::findings(&root())?;
+    for finding in &findings {
+        say(finding);
+    }
+    ensure!(findings.is_empty(), "{} findings", findings.len());
+    Ok(())
+}
+
+/// Runs the benchmarks, which are a workspace of their own: peers' dependencies stay out of ours.
+fn bench(args: &[String]) -> Result<()> {
+    let manifest = root().join("bench/Cargo.toml");
+    ensure!(manifest.exists(), "there is no bench/ in this checkout");
+    let status = cargo()
+        .args(["run", "--quiet", "--release", "--manifest-path"])
+        .arg(manifest)
+        .arg("--")
+        .args(args)
+        .status()
+        .context("cargo could not be started")?;
+    ensure!(status.success(), "the benchmark failed: {status}");
+    Ok(())
+}
