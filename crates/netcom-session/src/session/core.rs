@@ -1,0 +1,454 @@
+//! Streams and budgets of a session: everything that does not care which link carries it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    config::{
+        BLOCKED_AFTER, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS, ERROR_FLOOR,
+        FINALS_WAIT,
+    },
+    datagram::Datagrams,
+    event::{Closed, Event},
+    link::Control,
+    receive_flow::Received,
+    scheduler::Scheduler,
+    send::Mark,
+    stream::{RemoteIds, Stream},
+};
+use crate::{Code, Flow, StreamId, Time, wire::Limits};
+
+/// The part of a session that outlives every link.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) is_keeper: bool,
+    pub(crate) streams: BTreeMap<StreamId, Box<Stream>>,
+    pub(crate) scheduler: Scheduler,
+    /// Frames that only say what holds now; made when sent.
+    pub(crate) control: VecDeque<Control>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) datagrams: Datagrams,
+    /// What the peer allows.
+    pub(crate) peer_limits: Limits,
+    /// Streams this side opened.
+    pub(crate) opened: u64,
+    /// Streams this side may open.
+    pub(crate) may_open: u64,
+    pub(crate) opener_waits: bool,
+    pub(crate) remote: RemoteIds,
+    /// Streams the application has not accepted yet.
+    pub(crate) incoming: VecDeque<StreamId>,
+    /// Bytes still allowed before the peer's hello; `None` after it.
+    pub(crate) early: Option<u64>,
+    /// Bytes kept for the peer's acknowledgement, as charged.
+    pub(crate) retained: usize,
+    /// Writers that wait for the session's budget rather than their flow's.
+    pub(crate) budget_waiters: VecDeque<(StreamId, Flow)>,
+    /// Flows without credit, with the time to say so.
+    pub(crate) blocked: BTreeMap<(StreamId, Flow), Time>,
+    /// No flow of `blocked` is due before.
+    pub(crate) blocked_due: Option<Time>,
+    /// Bytes the peer may still make this side keep.
+    pub(crate) granted: u64,
+    /// Pieces waiting beyond gaps.
+    pub(crate) gaps: usize,
+    /// The best link's round trip, for window tuning.
+    pub(crate) rtt: Duration,
+    pub(crate) traffic: Traffic,
+    /// The last peer stream that will be served.
+    pub(crate) drain: Option<Option<StreamId>>,
+    /// The last own stream the peer will serve.
+    pub(crate) peer_drain: Option<Option<StreamId>>,
+    /// Set once the session is over.
+    pub(crate) ended: Option<Closed>,
+    /// Streams the peer reset unanswered in the second that began then.
+    pub(crate) resets: (Time, u32),
+}
+
+/// Counts of what passed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Traffic {
+    pub(crate) frames: u64,
+    pub(crate) useless: u64,
+    pub(crate) fresh: u64,
+    pub(crate) repeated: u64,
+    /// Times the set of links changed.
+    pub(crate) link_events: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, received: Received) {
+        self.fresh += received.fresh;
+        self.repeated += received.repeated;
+    }
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, is_keeper: bool) -> Self {
+        let remote = RemoteIds::new(config.initial_streams);
+        let peer_limits =
+            Limits { streams: EARLY_STREAMS, data_window: DATA_FLOOR, error_window: ERROR_FLOOR };
+        Self {
+            config,
+            is_keeper,
+            streams: BTreeMap::new(),
+            scheduler: Scheduler::default(),
+            control: VecDeque::new(),
+            events: VecDeque::new(),
+            datagrams: Datagrams::default(),
+            peer_limits,
+            opened: 0,
+            may_open: EARLY_STREAMS,
+            opener_waits: false,
+            remote,
+            incoming: VecDeque::new(),
+            early: Some(EARLY_BYTES),
+            retained: 0,
+            budget_waiters: VecDeque::new(),
+            blocked: BTreeMap::new(),
+            blocked_due: None,
+            granted: 0,
+            gaps: 0,
+            rtt: Duration::ZERO,
+            traffic: Traffic::default(),
+            drain: None,
+            peer_drain: None,
+            ended: None,
+            resets: (Time(0), 0),
+        }
+    }
+
+    /// Takes what the peer's hello allows.
+    pub(crate) fn learn_limits(&mut self, limits: Limits) {
+        self.early = None;
+        let known = &mut self.peer_limits;
+        known.data_window = known.data_window.max(limits.data_window);
+        known.error_window = known.error_window.max(limits.error_window);
+        let (data, error) = (known.data_window, known.error_window);
+        self.allow_streams(limits.streams);
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.grant(id, Flow::Data, data);
+            self.grant(id, Flow::Error, error);
+            // Credit may not have changed, but the early budget no longer holds it back.
+            self.schedule(id, Flow::Data);
+            self.schedule(id, Flow::Error);
+        }
+    }
+
+    /// Raises how many streams this side may open.
+    pub(crate) fn allow_streams(&mut self, max: u64) -> bool {
+        let raised = max > self.may_open;
+        self.may_open = self.may_open.max(max);
+        if raised && std::mem::take(&mut self.opener_waits) {
+            self.events.push_back(Event::StreamsAvailable);
+        }
+        raised
+    }
+
+    /// Raises the credit of a sending half. Returns whether that changed anything.
+    pub(crate) fn grant(&mut self, id: StreamId, flow: Flow, max: u64) -> bool {
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow))
+        else {
+            return false;
+        };
+        if !send.grant(max) {
+            return false;
+        }
+        self.blocked.remove(&(id, flow));
+        if send.writer_waits && send.has_room_again() {
+            send.writer_waits = false;
+            self.events.push_back(Event::Writable(id, flow));
+        }
+        self.schedule(id, flow);
+        true
+    }
+
+    /// Puts a flow in line if it has something to send.
+    pub(crate) fn schedule(&mut self, id: StreamId, flow: Flow) {
+        if self.ended.is_some() {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let class = stream.class_of(flow);
+        let protocol = stream.protocol.clone();
+        let Some(send) = stream.send_existing(flow) else { return };
+        if send.has_work() && !send.is_scheduled {
+            send.is_scheduled = true;
+            self.scheduler.push(class, &protocol, id, flow);
+        }
+    }
+
+    /// Notes a flow that waits for credit, to tell the peer if that lasts.
+    pub(crate) fn note_blocked(&mut self, id: StreamId, flow: Flow, now: Time) {
+        let due = now + BLOCKED_AFTER;
+        self.blocked.entry((id, flow)).or_insert(due);
+        self.blocked_due = Some(self.blocked_due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Gives a sending half up. Nothing happens if it has ended already.
+    pub(crate) fn reset_flow(&mut self, id: StreamId, flow: Flow, code: Code) {
+        let limits = self.peer_limits;
+        let Some(send) = self.streams.get_mut(&id).and_then(|s| s.send(flow, &limits)) else {
+            return;
+        };
+        if send.reset.is_some() || send.is_ended() {
+            return;
+        }
+        self.retained -= send.reset(code).min(self.retained);
+        if std::mem::take(&mut send.writer_waits) {
+            self.events.push_back(Event::Writable(id, flow));
+        }
+        self.blocked.remove(&(id, flow));
+        self.control.push_back(Control::Reset(id, flow));
+        self.wake_budget_waiters();
+    }
+
+    /// Stops reading a flow: what came is dropped, the peer is asked to send no more.
+    pub(crate) fn stop_flow(&mut self, id: StreamId, flow: Flow, code: Code, now: Time) {
+        self.change_stream(id, |stream| {
+            let receive = stream.receive(flow, now)?;
+            if receive.is_stopped() {
+                return None;
+            }
+            receive.discard();
+            if receive.is_end_known() {
+                return None;
+            }
+            receive.stop = Some(code);
+            Some(Control::Stop(id, flow))
+        })
+        .flatten()
+        .into_iter()
+        .for_each(|stop| self.control.push_back(stop));
+        self.settle(id);
+    }
+
+    /// Ends a sending half after what was written.
+    pub(crate) fn finish_flow(&mut self, id: StreamId, flow: Flow) {
+        let limits = self.peer_limits;
+        let Some(send) = self.streams.get_mut(&id).and_then(|s| s.send(flow, &limits)) else {
+            return;
+        };
+        if send.is_open() {
+            send.fin = Mark::Queued;
+            self.schedule(id, flow);
+        }
+    }
+
+    /// Ends the sending error flow, within the data's end where nothing was sent on it.
+    pub(crate) fn end_errors(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.send_errors_ended {
+            return;
+        }
+        let has_no_errors = stream.has_no_send_errors();
+        let Some(data) = stream.send_existing(Flow::Data) else { return };
+        let is_end_ahead = match data.reset {
+            Some((_, mark)) => mark == Mark::Queued,
+            None => data.fin == Mark::Queued,
+        };
+        if has_no_errors && is_end_ahead {
+            data.fin_errors = true;
+        } else if !(has_no_errors && data.fin_errors) {
+            self.finish_flow(id, Flow::Error);
+        }
+    }
+
+    /// Turns a peer's stream away.
+    pub(crate) fn refuse(&mut self, id: StreamId, code: Code, now: Time) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.is_accepted = true;
+        }
+        self.reset_flow(id, Flow::Data, code);
+        self.release(id, code, now);
+    }
+
+    /// Ends what the application left open, after it dropped its last handle.
+    pub(crate) fn release(&mut self, id: StreamId, code: Code, now: Time) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.is_released = true;
+        if stream.send_existing(Flow::Data).is_some_and(|send| send.is_open()) {
+            self.reset_flow(id, Flow::Data, code);
+        }
+        self.end_errors(id);
+        self.stop_flow(id, Flow::Data, code, now);
+        let has_errors = self.streams.get(&id).is_some_and(|stream| stream.has_receive_errors());
+        if has_errors {
+            self.stop_flow(id, Flow::Error, code, now);
+        }
+        self.settle(id);
+    }
+
+    /// Changes a stream and keeps the sums of grants and gaps right.
+    pub(crate) fn change_stream<R>(
+        &mut self,
+        id: StreamId,
+        change: impl FnOnce(&mut Stream) -> R,
+    ) -> Option<R> {
+        let stream = self.streams.get_mut(&id)?;
+        let (granted, gaps) = (stream.granted(), stream.gaps());
+        let result = change(stream);
+        self.granted = self.granted + stream.granted() - granted;
+        self.gaps = self.gaps + stream.gaps() - gaps;
+        Some(result)
+    }
+
+    /// Adds a stream.
+    pub(crate) fn insert(&mut self, stream: Stream) {
+        self.granted += stream.granted();
+        self.gaps += stream.gaps();
+        self.streams.insert(stream.id, Box::new(stream));
+    }
+
+    /// Forgets a stream whose halves have all ended.
+    pub(crate) fn settle(&mut self, id: StreamId) {
+        let is_ended = self.streams.get(&id).is_some_and(|stream| stream.is_ended());
+        if !is_ended {
+            return;
+        }
+        let Some(stream) = self.streams.remove(&id) else { return };
+        self.granted -= stream.granted();
+        self.gaps -= stream.gaps();
+        for flow in [Flow::Data, Flow::Error] {
+            self.blocked.remove(&(id, flow));
+        }
+        if !stream.is_local && self.remote.retire(self.config.max_streams) {
+            self.queue_streams();
+        }
+    }
+
+    /// Announces a new limit of streams.
+    pub(crate) fn queue_streams(&mut self) {
+        if !self.control.contains(&Control::Streams) {
+            self.control.push_back(Control::Streams);
+        }
+    }
+
+    /// Queues the present credit of a flow, once.
+    pub(crate) fn queue_credit(&mut self, id: StreamId, flow: Flow) {
+        let receive = self.streams.get_mut(&id).and_then(|s| s.receive_existing(flow));
+        if let Some(receive) = receive.filter(|receive| !receive.is_credit_queued) {
+            receive.is_credit_queued = true;
+            self.control.push_back(Control::Credit(id, flow));
+        }
+    }
+
+    /// What may still be granted beyond the floors of streams the peer may yet open.
+    pub(crate) fn spare_grant(&self) -> u64 {
+        let open = self.streams.len() as u64;
+        let floors = self.config.max_streams.saturating_sub(open) * (DATA_FLOOR + ERROR_FLOOR);
+        self.config.receive_budget.saturating_sub(self.granted).saturating_sub(floors)
+    }
+
+    /// What may still be kept for the peer.
+    pub(crate) fn spare_retention(&self) -> usize {
+        self.config.send_budget.saturating_sub(self.retained)
+    }
+
+    /// Lets writers try again, first come first served, each once a share of the session's budget
+    /// is free for it.
+    pub(crate) fn wake_budget_waiters(&mut self) {
+        let share = BUDGET_SHARE.min(self.config.send_budget / 4);
+        let mut spare = self.spare_retention();
+        while spare >= share
+            && let Some((id, flow)) = self.budget_waiters.pop_front()
+        {
+            let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
+            let Some(send) = send else { continue };
+            send.waits_for_budget = false;
+            send.has_budget_turn = true;
+            if std::mem::take(&mut send.writer_waits) {
+                spare -= share;
+                self.events.push_back(Event::Writable(id, flow));
+            }
+        }
+    }
+
+    /// Fails streams of this side that may have reached a process other than the session's: sent
+    /// again they could be served twice.
+    pub(crate) fn fail_stream(&mut self, id: StreamId, code: Code) {
+        self.reset_flow(id, Flow::Data, code);
+        self.reset_flow(id, Flow::Error, code);
+        let readable = self.change_stream(id, |stream| {
+            let receive = stream.receive_existing(Flow::Data)?;
+            receive.fail(code);
+            std::mem::take(&mut receive.reader_waits).then_some(())
+        });
+        if readable.flatten().is_some() {
+            self.events.push_back(Event::Readable(id, Flow::Data));
+        }
+    }
+
+    /// How long final counts of a dead link are waited for beside a living one.
+    pub(crate) fn finals_wait(&self) -> Duration {
+        FINALS_WAIT.max(self.rtt * 3)
+    }
+
+    /// Whether anything waits for a link.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.scheduler.is_empty() || !self.control.is_empty() || self.datagrams.has_outgoing()
+    }
+
+    /// Whether everything that was finished was acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.streams.values().all(|stream| {
+            [Flow::Data, Flow::Error].into_iter().all(|flow| {
+                stream.send_ref(flow).is_none_or(|send| send.fin == Mark::None || send.is_ended())
+            })
+        })
+    }
+
+    /// Ends the session: everybody who waits is told, what arrived stays readable.
+    pub(crate) fn end(&mut self, closed: Closed) {
+        if self.ended.is_some() {
+            return;
+        }
+        for (id, stream) in &mut self.streams {
+            for flow in [Flow::Data, Flow::Error] {
+                if let Some(receive) = stream.receive_existing(flow)
+                    && std::mem::take(&mut receive.reader_waits)
+                {
+                    self.events.push_back(Event::Readable(*id, flow));
+                }
+                if let Some(send) = stream.send_existing(flow) {
+                    send.is_scheduled = false;
+                    self.retained -= send.forget().min(self.retained);
+                    if std::mem::take(&mut send.writer_waits) {
+                        self.events.push_back(Event::Writable(*id, flow));
+                    }
+                }
+            }
+        }
+        if std::mem::take(&mut self.opener_waits) {
+            self.events.push_back(Event::StreamsAvailable);
+        }
+        self.scheduler = Scheduler::default();
+        self.control.clear();
+        self.blocked.clear();
+        self.blocked_due = None;
+        self.events.push_back(Event::Closed(closed.clone()));
+        self.ended = Some(closed);
+    }
+
+    /// Tells the peer of flows that have waited for credit long enough.
+    pub(crate) fn due_blocked(&mut self, now: Time) {
+        if self.blocked_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let due: BTreeSet<_> =
+            self.blocked.iter().filter(|(_, at)| **at <= now).map(|(key, _)| *key).collect();
+        for (id, flow) in due {
+            self.blocked.insert((id, flow), now + BLOCKED_AFTER);
+            let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
+            if let Some(send) = send.filter(|send| send.is_blocked() && !send.is_blocked_queued) {
+                send.is_blocked_queued = true;
+                self.control.push_back(Control::Blocked(id, flow));
+            }
+        }
+        self.blocked_due = self.blocked.values().min().copied();
+    }
+}

@@ -1,0 +1,100 @@
+//! Figures of a session and its links.
+
+use std::time::Duration;
+
+use super::{LinkKind, Session};
+use crate::LinkId;
+
+/// A session's figures.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Streams not ended yet.
+    pub streams: usize,
+    /// Streams this side opened.
+    pub streams_opened: u64,
+    /// Bytes kept for the peer's acknowledgement, as charged.
+    pub retained_bytes: usize,
+    /// Bytes the peer may still make this side keep.
+    pub granted_bytes: u64,
+    /// Pieces that wait for what comes before them.
+    pub gaps: usize,
+    /// Bytes of streams received for the first time.
+    pub received_bytes: u64,
+    /// Bytes of streams received again.
+    pub repeated_bytes: u64,
+    /// Frames received.
+    pub received_frames: u64,
+    /// Frames received that changed nothing.
+    pub useless_frames: u64,
+    /// Datagrams dropped, either way.
+    pub dropped_datagrams: u64,
+}
+
+/// A link's figures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Its name.
+    pub id: LinkId,
+    /// Its transport.
+    pub kind: LinkKind,
+    /// Whether this side dialled it.
+    pub is_dialer: bool,
+    /// Whether it is part of the session, and not ending.
+    pub is_attached: bool,
+    /// Whether it carries the session's data.
+    pub is_active: bool,
+    /// Smoothed round trip; `None` before the first sample.
+    pub rtt: Option<Duration>,
+    /// The shortest round trip seen.
+    pub least_rtt: Option<Duration>,
+    /// The newest round trip seen.
+    pub latest_rtt: Option<Duration>,
+    /// Frames sent and not acknowledged.
+    pub frames_in_flight: usize,
+    /// Bytes of frames sent.
+    pub bytes_sent: u64,
+    /// Bytes of stream data received.
+    pub bytes_received: u64,
+}
+
+impl Session {
+    /// The session's figures.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = &self.core;
+        Stats {
+            streams: core.streams.len(),
+            streams_opened: core.opened,
+            retained_bytes: core.retained,
+            granted_bytes: core.granted,
+            gaps: core.gaps,
+            received_bytes: core.traffic.fresh,
+            repeated_bytes: core.traffic.repeated,
+            received_frames: core.traffic.frames,
+            useless_frames: core.traffic.useless,
+            dropped_datagrams: core.datagrams.dropped,
+        }
+    }
+
+    /// The figures of each link, in the order in which they came.
+    pub fn links(&self) -> impl Iterator<Item = LinkStats> + '_ {
+        self.links.iter().map(|link| {
+            let known = |rtt: Duration| link.rtt.is_known().then_some(rtt);
+            LinkStats {
+                id: link.id,
+                kind: link.spec.kind,
+                is_dialer: link.is_dialer,
+                is_attached: link.is_attached(),
+                is_active: self.active == Some(link.id),
+                rtt: known(link.rtt.smoothed()),
+                least_rtt: known(link.rtt.least()),
+                latest_rtt: known(link.rtt.latest()),
+                frames_in_flight: link.frames_in_flight,
+                bytes_sent: link.bytes_sent,
+                bytes_received: link.bytes_received,
+            }
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! Filling a link: what goes out next, on which lane.
+
+use super::{
+    batch::Batch,
+    config::LACK_BYTES,
+    core::Core,
+    link::{Control, Item, Link, Phase},
+    send::Mark,
+};
+use crate::{
+    Flow, StreamId, Time,
+    wire::{
+        Blocked, Close, Credit, Data, Frame, Lack, LinkRole, LinkState, LinkUpdate, Open, Reset,
+        Stop,
+    },
+};
+
+/// What of the session, beside its streams, frames are made from.
+pub(crate) struct Outgoing<'a> {
+    /// Whether the link carries the session's data.
+    pub(crate) is_active: bool,
+    /// Makes the frames that concern the whole session; `None` where one is not wanted any more.
+    pub(crate) session_frame: &'a mut dyn FnMut(Control) -> Option<Frame>,
+}
+
+impl Core {
+    /// Adds what the link should carry now, about `budget` bytes.
+    pub(crate) fn fill(
+        &mut self,
+        link: &mut Link,
+        mut outgoing: Outgoing<'_>,
+        budget: usize,
+        batch: &mut Batch,
+        now: Time,
+    ) {
+        self.fill_handshake(link, batch);
+        match link.phase {
+            Phase::AwaitAnswer { held: true, .. } | Phase::AwaitJoin { .. } => return,
+            Phase::Ended => {
+                // The last acknowledgement still goes out before the goodbye.
+                if link.was_attached {
+                    fill_lack(link, batch, now, true);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let start = batch.len_bytes();
+        fill_probes(link, batch, now);
+        if link.is_attached() && outgoing.is_active {
+            self.fill_control(link, &mut outgoing, budget, batch, now);
+        }
+        if link.close_queued && link.may_acknowledge() {
+            link.close_queued = false;
+            if let Some(closed) = &self.ended {
+                let close = Close { code: closed.code, reason: closed.reason.clone() };
+                batch.push(crate::LaneId(0), &Frame::Close(close));
+                link.sent(0, Item::Control(Control::Close), now);
+            }
+        }
+        if link.closing_queued && link.may_acknowledge() {
+            link.closing_queued = false;
+            let id = link.id;
+            let update = link_update(id, LinkState::Closing, LinkRole::Standby, Vec::new());
+            batch.push(crate::LaneId(0), &update);
+            link.sent(0, Item::Control(Control::Closing), now);
+        }
+        if link.may_send_data() && outgoing.is_active {
+            self.fill_datagrams(link, batch, now);
+            while batch.len_bytes() - start < budget && link.has_room() {
+                if !self.fill_data(link, batch, now) {
+                    break;
+                }
+            }
+        }
+        let is_allowed = link.may_acknowledge();
+        fill_lack(link, batch, now, is_allowed);
+    }
+
+    fn fill_handshake(&mut self, link: &mut Link, batch: &mut Batch) {
+        // Both belong to the link alone, so they are neither counted nor acknowledged.
+        if let Some(hello) = link.hello.take() {
+            batch.push(crate::LaneId(0), &Frame::Hello(hello));
+        }
+        if let Some(mac) = link.join.take() {
+            batch.push(crate::LaneId(0), &Frame::Join { mac });
+        }
+    }
+
+    fn fill_control(
+        &mut self,
+        link: &mut Link,
+        outgoing: &mut Outgoing<'_>,
+        budget: usize,
+        batch: &mut Batch,
+        now: Time,
+    ) {
+        let limit = batch.len_bytes() + (budget / 10).max(MIN_CONTROL_SHARE);
+        while batch.len_bytes() < limit && link.has_room() {
+            let Some(control) = self.control.pop_front() else { break };
+            let frame = self.stream_frame(control).or_else(|| (outgoing.session_frame)(control));
+            if let Some(frame) = frame {
+                batch.push(crate::LaneId(0), &frame);
+                link.sent(0, Item::Control(control), now);
+            }
+        }
+    }
+
+    /// Makes a control frame of a stream from what holds now.
+    fn stream_frame(&mut self, control: Control) -> Option<Frame> {
+        match control {
+            Control::Reset(stream, flow) => {
+                let send = self.streams.get_mut(&stream)?.send_existing(flow)?;
+                let (final_size, fin_errors) = (send.sent_to(), send.fin_errors);
+                let (code, mark) = send.reset.as_mut()?;
+                *mark = Mark::InFlight;
+                Some(Frame::Reset(Reset { stream, flow, fin_errors, code: *code, final_size }))
+            }
+            Control::Stop(stream, flow) => {
+                let receive = self.streams.get(&stream)?.receive_ref(flow)?;
+                let code = receive.stop.filter(|_| !receive.is_end_known())?;
+                Some(Frame::Stop(Stop { stream, flow, code }))
+            }
+            Control::Credit(stream, flow) => {
+                let max = self.change_stream(stream, |known| {
+                    let receive = known.receive_existing(flow)?;
+                    receive.is_credit_queued = false;
+                    (!receive.is_end_known()).then(|| receive.announce())
+                })??;
+                Some(Frame::Credit(Credit { stream, flow, max }))
+            }
+            Control::Blocked(stream, flow) => {
+                let send = self.streams.get_mut(&stream)?.send_existing(flow)?;
+                send.is_blocked_queued = false;
+                let at = send.credit();
+                send.is_blocked().then_some(Frame::Blocked(Blocked { stream, flow, at }))
+            }
+            Control::Streams => Some(Frame::Streams { max: self.remote.announce() }),
+            _ => None,
+        }
+    }
+
+    fn fill_datagrams(&mut self, link: &mut Link, batch: &mut Batch, now: Time) {
+        // Before the handshake ends, the early budget is for streams.
+        while link.is_attached()
+            && let Some(message) = self.datagrams.poll(now)
+        {
+            batch.push(crate::LaneId(0), &Frame::Datagram(message));
+            link.sent_uncounted(0);
+        }
+    }
+
+    /// Adds one frame of data. Returns whether there may be more.
+    fn fill_data(&mut self, link: &mut Link, batch: &mut Batch, now: Time) -> bool {
+        let Some(turn) = self.scheduler.next() else { return false };
+        let (id, flow) = (turn.stream, turn.flow);
+        let early = self.early.unwrap_or(u64::MAX);
+        let Some((frame, item, lane)) = self.data_frame(link, id, flow, early) else {
+            // Nothing to send, or not before the peer's hello.
+            self.leave_line(id, flow);
+            return true;
+        };
+        let length = frame.bytes.len();
+        if let Some(early) = &mut self.early {
+            *early -= length as u64;
+        }
+        batch.push(crate::LaneId(lane as u64), &Frame::Data(frame));
+        link.sent(lane, item, now);
+        let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
+        let (has_more, is_blocked) =
+            send.map_or((false, false), |send| (send.has_work(), send.is_blocked()));
+        if has_more {
+            self.scheduler.sent(length, true);
+        } else {
+            self.scheduler.sent(length, false);
+            self.mark_unscheduled(id, flow);
+        }
+        if is_blocked {
+            self.note_blocked(id, flow, now);
+        }
+        true
+    }
+
+    fn data_frame(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        flow: Flow,
+        early: u64,
+    ) -> Option<(Data, Item, usize)> {
+        let stream = self.streams.get_mut(&id)?;
+        let protocol = stream.protocol.clone();
+        let (class, opens) = (stream.class, stream.is_local && flow == Flow::Data);
+        let send = stream.send_existing(flow)?;
+        let overhead = DATA_OVERHEAD + if opens { protocol.len() + 2 } else { 0 };
+        let room = link.spec.max_data_body.saturating_sub(overhead);
+        let piece = send.next_piece(send.preferred_length(room), early)?;
+        let fin_errors = piece.fin && send.fin_errors;
+        let bytes = send.slice(piece.offset, piece.length);
+        let lane = link.choose_lane(send.lane);
+        send.lane = u8::try_from(lane).unwrap_or(0);
+        let open = piece.open.then(|| Open { class, protocol });
+        let frame = Data {
+            stream: id,
+            flow,
+            offset: piece.offset,
+            fin: piece.fin,
+            fin_errors,
+            open,
+            bytes,
+        };
+        Some((frame, Item::Data { stream: id, flow, piece, fin_errors }, lane))
+    }
+
+    fn leave_line(&mut self, id: StreamId, flow: Flow) {
+        self.scheduler.sent(0, false);
+        self.mark_unscheduled(id, flow);
+    }
+
+    fn mark_unscheduled(&mut self, id: StreamId, flow: Flow) {
+        let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
+        if let Some(send) = send {
+            send.is_scheduled = false;
+        }
+    }
+}
+
+/// Answers to probes, and probes of our own: counted by both sides, waited for by none.
+fn fill_probes(link: &mut Link, batch: &mut Batch, now: Time) {
+    if !link.may_acknowledge() {
+        return;
+    }
+    if let Some(nonce) = link.pong.take() {
+        batch.push(crate::LaneId(0), &Frame::Pong { nonce });
+        link.sent_uncounted(0);
+    }
+    if let Some(nonce) = link.ping_queued.take() {
+        if link.pings.len() >= super::link::MAX_PINGS {
+            link.pings.pop_front();
+        }
+        link.pings.push_back((nonce, now));
+        batch.push(crate::LaneId(0), &Frame::Ping { nonce });
+        link.sent_uncounted(0);
+    }
+}
+
+/// Acknowledges with any other write, when enough came, or when it is due.
+fn fill_lack(link: &mut Link, batch: &mut Batch, now: Time, is_allowed: bool) {
+    let Some(due) = link.lack_due else { return };
+    let has_company = !batch.is_empty();
+    let is_enough = link.unacknowledged_bytes >= LACK_BYTES;
+    let is_last = link.phase == Phase::Ended;
+    if !is_allowed || !(has_company || is_enough || is_last || due <= now) {
+        return;
+    }
+    let delay_us = u64::try_from(now.since(link.newest_at).as_micros()).unwrap_or(u64::MAX);
+    let lack = Lack { link: link.id, delay_us, lanes: link.take_lack() };
+    batch.push(crate::LaneId(0), &Frame::Lack(lack));
+    link.sent_uncounted(0);
+}
+
+/// The frame that tells the state of a link.
+pub(crate) fn link_update(
+    link: crate::LinkId,
+    state: LinkState,
+    role: LinkRole,
+    lanes: crate::wire::LaneCounts,
+) -> Frame {
+    Frame::Link(LinkUpdate { link, state, role, lanes })
+}
+
+/// Stream id, bits and offset of a DATA body at their longest.
+const DATA_OVERHEAD: usize = 8 + 1 + 8;
+/// Bytes of control frames that fit any batch.
+const MIN_CONTROL_SHARE: usize = 2048;

@@ -1,0 +1,15 @@
+//! The wire: frames and how they are read and written (docs/protocol/session.md).
+
+mod decode;
+mod encode;
+mod error;
+mod frame;
+mod hello;
+mod reader;
+mod varint;
+
+pub use decode::{FrameLimits, decode};
+pub use encode::{data_head_len, data_room, encode, encode_head, encoded_len};
+pub use error::{DecodeError, Flaw};
+pub use frame::*;
+pub use varint::MAX_VARINT;

@@ -1,0 +1,170 @@
+//! Streams between two sessions, undisturbed.
+
+use std::time::Duration;
+
+use netcom_session::{Class, Event, Flow, LinkKind, State, wire::Frame};
+
+use crate::harness::*;
+
+#[test]
+fn a_request_and_its_answer_take_one_frame_each_and_one_round_trip_after_hello() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.dial(A, LinkKind::Tcp);
+    let stream = open(&mut pair, A, handle);
+    let mut request = Transfer::new(A, [handle, 0], stream, pattern(100, 1));
+    let began = pair.now;
+    request.advance_writer_only(&mut pair);
+    pair.run_for(pair.delay);
+
+    let incoming = pair.session(B, 0).accept().expect("the stream came with the hello");
+    assert_eq!(incoming.id, stream);
+    assert!(request.advance(&mut pair));
+    let mut answer = Transfer::new(B, [handle, 0], stream, pattern(50, 2));
+    complete(&mut pair, std::slice::from_mut(&mut answer), Duration::from_secs(1));
+    assert_eq!(pair.now.since(began), pair.delay * 2);
+}
+
+#[test]
+fn data_flows_both_ways_on_every_kind_of_link() {
+    for kind in [LinkKind::Tcp, LinkKind::Quic] {
+        let mut pair = Pair::new();
+        let (handle, _) = pair.connect_by(kind);
+        let stream = open(&mut pair, A, handle);
+        let mut transfers = [
+            Transfer::new(A, [handle, 0], stream, pattern(3_000_000, 1)),
+            Transfer::new(B, [handle, 0], stream, pattern(2_000_000, 2)),
+            Transfer::new(A, [handle, 0], stream, pattern(9_000, 3)).on(Flow::Error),
+        ];
+        pair.run_for(Duration::from_millis(50));
+        assert_eq!(pair.session(B, 0).accept().map(|incoming| incoming.id), Some(stream));
+        complete(&mut pair, &mut transfers, Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn ten_thousand_streams_come_and_go_and_leave_nothing_behind() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let (mut running, mut finished, mut opened) = (Vec::new(), 0, 0);
+    let done = pair.run_until(Duration::from_secs(600), |pair| {
+        let now = pair.now;
+        while opened < 10_000 && running.len() < 200 {
+            let class = netcom_session::Class::Normal;
+            let protocol = bytes::Bytes::from_static(b"test/1");
+            let Ok(stream) = pair.session(A, handle).open(class, protocol, now) else { break };
+            running.push([
+                Transfer::new(A, [handle, 0], stream, pattern(100, opened)),
+                Transfer::new(B, [handle, 0], stream, pattern(200, opened)),
+            ]);
+            opened += 1;
+        }
+        while let Some(incoming) = pair.session(B, 0).accept() {
+            let end = pair.session(B, 0).finish(incoming.id, Flow::Error, now);
+            end.expect("the error flow is open");
+        }
+        let before = running.len();
+        running.retain_mut(|[there, back]| {
+            let ends = [there.advance(pair), there.ended && back.advance(pair)];
+            let is_done = ends == [true, true];
+            if is_done {
+                there.check();
+                back.check();
+                pair.session(A, handle).release(there.stream, now);
+                pair.session(B, 0).release(there.stream, now);
+            }
+            !is_done
+        });
+        finished += before - running.len();
+        finished == 10_000
+    });
+    assert!(done, "{finished} of {opened} streams finished");
+    pair.run_for(Duration::from_secs(1));
+    for (side, handle) in [(A, handle), (B, 0)] {
+        let stats = pair.session(side, handle).stats();
+        assert_eq!((stats.streams, stats.retained_bytes, stats.granted_bytes), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_session_that_nobody_holds_and_without_streams_closes_as_idle_at_both_ends() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let now = pair.now;
+    pair.session(A, handle).hold(false, now);
+    pair.run_for(Duration::from_secs(2));
+
+    for (side, handle) in [(A, handle), (B, 0)] {
+        assert_eq!(pair.session(side, handle).state(), State::Closed);
+        assert!(pair.session(side, handle).is_done());
+        assert_eq!(pair.hosts[side].closed_with(handle), Some(netcom_session::Code::IDLE));
+    }
+    assert!(pair.hosts[B].saw(|event| matches!(event, Event::Closed(_))));
+}
+
+#[test]
+fn before_the_peers_hello_a_side_uses_the_protocols_constants_only() {
+    let mut pair = Pair::new();
+    pair.arrived = Some([Vec::new(), Vec::new()]);
+    let (handle, _) = pair.dial(A, LinkKind::Tcp);
+    let now = pair.now;
+    let mut streams = Vec::new();
+    while let Ok(id) = pair.session(A, handle).open(Default::default(), "test/1".into(), now) {
+        streams.push(id);
+    }
+    assert_eq!(streams.len(), 16);
+    for stream in streams {
+        Transfer::new(A, [handle, 0], stream, pattern(60_000, 1)).advance_writer_only(&mut pair);
+    }
+    // The answer is under way when the last early byte arrives.
+    pair.run_for(pair.delay);
+    let early: u64 = pair.session(B, 0).stats().received_bytes;
+    assert_eq!(early, 64 << 10);
+    pair.run_for(pair.delay * 3);
+    assert!(pair.session(B, 0).stats().received_bytes > early);
+}
+
+#[test]
+fn a_writer_blocked_for_a_second_says_so_and_is_answered_with_the_present_credit() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    pair.arrived = Some([Vec::new(), Vec::new()]);
+    let stream = open(&mut pair, A, handle);
+    let mut unread = Transfer::new(A, [handle, 0], stream, pattern(900_000, 1));
+    pair.run_until(Duration::from_millis(4500), |pair| {
+        unread.advance_writer_only(pair);
+        false
+    });
+    let arrived = pair.arrived.take().expect("recorded");
+    let blocked = arrived[B].iter().filter(|(_, frame)| matches!(frame, Frame::Blocked(_)));
+    assert_eq!(blocked.count(), 4, "once a second");
+    let credit = arrived[A].iter().filter(|(_, frame)| matches!(frame, Frame::Credit(_)));
+    assert_eq!(credit.count(), 1 + 4, "the first window, then an answer each");
+}
+
+#[test]
+fn interactive_data_overtakes_what_bulk_has_queued() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    let now = pair.now;
+    let session = pair.session(A, handle);
+    let bulk = session.open(Class::Bulk, "bulk/1".into(), now).expect("allowed");
+    let chat = session.open(Class::Interactive, "chat/1".into(), now).expect("allowed");
+    pair.run_for(Duration::from_millis(50));
+    // The link takes little at a time, and bulk has filled its window.
+    pair.wires[wire].capacity = 32 << 10;
+    let mut data = Transfer::new(A, [handle, 0], bulk, pattern(2_000_000, 1));
+    pair.run_until(Duration::from_secs(60), |pair| {
+        data.advance(pair);
+        data.received.len() > 500_000
+    });
+    let mut word = Transfer::new(A, [handle, 0], chat, pattern(100, 2));
+    word.advance_writer_only(&mut pair);
+    let before = data.received.len();
+    pair.run_until(Duration::from_secs(60), |pair| {
+        data.advance(pair);
+        word.advance(pair)
+    });
+    assert!(word.ended);
+    assert!(data.received.len() - before < 256 << 10, "two batches of the link at most");
+    assert!(data.received.len() < data.expected.len());
+}

@@ -1,0 +1,125 @@
+//! Writes the corpora's first inputs: the vectors of docs/protocol/vectors and mutations of them,
+//! the smallest for each way in which reading can end. The same vectors give the same files.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hasher},
+    io,
+    path::Path,
+};
+
+use bytes::BytesMut;
+use data_encoding::HEXLOWER;
+use netcom_session::wire::{DecodeError, Frame, FrameLimits, Hello, decode, kind};
+use serde_json::Value;
+
+fn main() -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = fs::read_to_string(root.join("../docs/protocol/vectors/frames.json"))?;
+    let file: Value = serde_json::from_str(&file)?;
+    let vectors: Vec<Vec<u8>> = ["frames", "accepted", "refused"]
+        .iter()
+        .flat_map(|section| file[section].as_array().into_iter().flatten())
+        .filter_map(|vector| HEXLOWER.decode(vector["hex"].as_str()?.as_bytes()).ok())
+        .collect();
+    let hellos: Vec<Vec<u8>> = vectors.iter().filter_map(|frame| hello_body(frame)).collect();
+    let pairs = vectors.windows(2).map(|pair| pair.concat());
+    write(&root.join("corpus/frames"), pairs.chain(mutations(&vectors)), |input| {
+        outcome(BytesMut::from(input))
+    })?;
+    write(&root.join("corpus/hello"), mutations(&hellos), |body| outcome(framed(kind::HELLO, body)))
+}
+
+/// Each input, each of its truncations, and the input with each of its first bytes changed.
+fn mutations(inputs: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
+    inputs.iter().flat_map(|input| {
+        let cuts = (0..input.len().min(MUTATED)).map(|cut| input[..cut].to_vec());
+        let changes = (0..input.len().min(MUTATED)).flat_map(move |at| {
+            BYTES.iter().map(move |byte| {
+                let mut changed = input.clone();
+                changed[at] = *byte;
+                changed
+            })
+        });
+        [input.clone()].into_iter().chain(cuts).chain(changes)
+    })
+}
+
+/// Writes the smallest input of each outcome.
+fn write(
+    folder: &Path,
+    inputs: impl Iterator<Item = Vec<u8>>,
+    outcome: impl Fn(&[u8]) -> String,
+) -> io::Result<()> {
+    let mut smallest = BTreeMap::<String, Vec<u8>>::new();
+    for input in inputs.filter(|input| input.len() <= MAX_INPUT) {
+        let best = smallest.entry(outcome(&input)).or_insert_with(|| input.clone());
+        if input.len() < best.len() {
+            *best = input;
+        }
+    }
+    fs::create_dir_all(folder)?;
+    for input in smallest.values() {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(input);
+        fs::write(folder.join(format!("{:016x}", hasher.finish())), input)?;
+    }
+    Ok(())
+}
+
+/// What reading the input comes to, without the numbers in it.
+fn outcome(mut buf: BytesMut) -> String {
+    let mut outcome = String::new();
+    loop {
+        match decode(&mut buf, FrameLimits::TLS) {
+            Ok(Some(frame)) => outcome += &describe(&frame),
+            Ok(None) => return outcome + if buf.is_empty() { "end" } else { "incomplete" },
+            Err(DecodeError::TooLarge { kind, .. }) => return format!("{outcome}large {kind}"),
+            Err(DecodeError::UnknownEntry { .. }) => return outcome + "unknown entry",
+            Err(error) => return format!("{outcome}{error:?}"),
+        }
+    }
+}
+
+fn describe(frame: &Frame) -> String {
+    match frame {
+        Frame::Data(data) => {
+            let class = data.open.as_ref().map(|open| (open.class, open.protocol.is_empty()));
+            let ends = (data.fin, data.fin_errors, data.bytes.is_empty(), data.offset == 0);
+            format!("data {:?} {class:?} {ends:?};", data.flow)
+        }
+        Frame::Hello(hello) => describe_hello(hello),
+        other => {
+            let text = format!("{other:?};");
+            text.chars().filter(|c| !c.is_ascii_digit()).collect()
+        }
+    }
+}
+
+fn describe_hello(hello: &Hello) -> String {
+    let purpose = format!("{:?}", hello.purpose);
+    let lengths = (hello.features.len(), hello.finals.len());
+    let optional = (hello.supersedes.is_some(), hello.session.is_some());
+    format!("hello {} {optional:?} {lengths:?};", purpose.split('{').next().unwrap_or_default())
+}
+
+fn hello_body(frame: &[u8]) -> Option<Vec<u8>> {
+    let (&kind, rest) = frame.split_first()?;
+    let length = 1usize << (rest.first()? >> 6);
+    (kind == kind::HELLO).then(|| rest.get(length..).map(<[u8]>::to_vec))?
+}
+
+fn framed(kind: u8, body: &[u8]) -> BytesMut {
+    let mut frame = BytesMut::from(&[kind][..]);
+    frame.extend_from_slice(&(3 << 62 | body.len() as u64).to_be_bytes());
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// How many bytes of an input are cut and changed.
+const MUTATED: usize = 80;
+/// What they are changed to.
+const BYTES: &[u8] = &[0, 1, 2, 4, 5, 8, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xff];
+/// The longest input kept.
+const MAX_INPUT: usize = 4096;
