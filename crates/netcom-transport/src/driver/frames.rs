@@ -1,0 +1,158 @@
+//! From chunks of bytes to frames, without a copy where a frame lies within one chunk.
+
+use bytes::{Bytes, BytesMut};
+use netcom_session::wire::{self, DecodeError, Frame, FrameLimits};
+
+use super::blocks;
+
+/// Reads the frames of one lane.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    limits: FrameLimits,
+    /// The start of a frame whose end has not come; shorter than the longest frame.
+    rest: BytesMut,
+}
+
+impl FrameReader {
+    /// Starts at a frame's boundary.
+    pub(crate) fn new(limits: FrameLimits) -> Self {
+        Self { limits, rest: BytesMut::new() }
+    }
+
+    /// Takes a chunk in and appends the frames that are complete.
+    pub(crate) fn push(
+        &mut self,
+        mut chunk: BytesMut,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), DecodeError> {
+        if !self.rest.is_empty() {
+            self.rest.extend_from_slice(&chunk);
+            return self.drain(frames);
+        }
+        let result = take_all(&mut chunk, self.limits, frames);
+        // Copied, so that an unfinished frame pins no read buffer.
+        self.rest.extend_from_slice(&chunk);
+        result
+    }
+
+    /// Appends the frames that are complete among the bytes held.
+    pub(crate) fn drain(&mut self, frames: &mut Vec<Frame>) -> Result<(), DecodeError> {
+        let result = take_all(&mut self.rest, self.limits, frames);
+        if self.rest.is_empty() {
+            self.rest = BytesMut::new();
+        }
+        result
+    }
+
+    /// Keeps a chunk for later.
+    pub(crate) fn hold(&mut self, chunk: &[u8]) {
+        self.rest.extend_from_slice(chunk);
+    }
+
+    /// Hands the start of an unfinished frame over, to be pushed again with what follows it.
+    pub(crate) fn move_rest(&mut self, to: &mut BytesMut) {
+        to.extend_from_slice(&self.rest);
+        self.rest = BytesMut::new();
+    }
+
+    /// Takes one frame from the bytes held.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
+        wire::decode(&mut self.rest, self.limits)
+    }
+
+    /// Whether the bytes so far end at a frame's boundary.
+    pub(crate) fn is_at_boundary(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+fn take_all(
+    buf: &mut BytesMut,
+    limits: FrameLimits,
+    frames: &mut Vec<Frame>,
+) -> Result<(), DecodeError> {
+    while let Some(mut frame) = wire::decode(buf, limits)? {
+        unpin(&mut frame);
+        frames.push(frame);
+    }
+    Ok(())
+}
+
+/// Copies a payload that would pin a read buffer many times its size.
+fn unpin(frame: &mut Frame) {
+    let bytes = match frame {
+        Frame::Data(data) => &mut data.bytes,
+        Frame::Datagram(datagram) => &mut datagram.bytes,
+        Frame::Auth(proof) => proof,
+        _ => return,
+    };
+    if !bytes.is_empty() && blocks::pins_too_much(bytes.len()) {
+        *bytes = Bytes::copy_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netcom_session::{
+        Flow, StreamId,
+        wire::{Data, encode},
+    };
+
+    use super::*;
+
+    fn data(offset: u64, length: usize) -> Frame {
+        Frame::Data(Data {
+            stream: StreamId(0),
+            flow: Flow::Data,
+            offset,
+            fin: false,
+            fin_errors: false,
+            open: None,
+            bytes: Bytes::from(vec![offset as u8; length]),
+        })
+    }
+
+    #[test]
+    fn frames_are_the_same_however_the_bytes_are_cut() {
+        let sent: Vec<Frame> =
+            vec![data(1, 0), data(2, 5), Frame::Ping { nonce: 7 }, data(3, 16_000), data(4, 300)];
+        let mut bytes = BytesMut::new();
+        for frame in &sent {
+            encode(frame, &mut bytes);
+        }
+        for cut in [1, 2, 3, 7, 100, 4096, bytes.len()] {
+            let mut reader = FrameReader::new(FrameLimits::TLS);
+            let mut got = Vec::new();
+            for chunk in bytes.chunks(cut) {
+                reader.push(BytesMut::from(chunk), &mut got).unwrap();
+            }
+            assert_eq!(got, sent, "cut into pieces of {cut}");
+            assert!(reader.is_at_boundary());
+        }
+    }
+
+    #[test]
+    fn a_long_payload_is_a_slice_and_a_short_one_a_copy() {
+        let mut bytes = BytesMut::new();
+        encode(&data(1, 16_000), &mut bytes);
+        encode(&data(2, 100), &mut bytes);
+        let range = bytes.as_ptr_range();
+        let mut got = Vec::new();
+        FrameReader::new(FrameLimits::TLS).push(bytes, &mut got).unwrap();
+        let is_slice = |frame: &Frame| match frame {
+            Frame::Data(data) => range.contains(&data.bytes.as_ptr()),
+            _ => false,
+        };
+        assert!(is_slice(&got[0]));
+        assert!(!is_slice(&got[1]));
+    }
+
+    #[test]
+    fn an_oversized_length_is_refused_before_its_bytes_come() {
+        let mut reader = FrameReader::new(FrameLimits::TLS);
+        let mut got = Vec::new();
+        let chunk = BytesMut::from(&[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..]);
+        assert!(reader.push(chunk, &mut got).is_err());
+        assert!(reader.rest.capacity() < 1024);
+    }
+}

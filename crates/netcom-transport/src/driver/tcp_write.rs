@@ -1,0 +1,244 @@
+//! The writing half of a TCP link.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    time::Instant,
+};
+
+use netcom_session::{Batch, LinkLoss, Poll};
+use rustls::AlertDescription;
+use tokio::net::TcpStream;
+
+use super::{LinkClient, pace::Pace, tcp::loss};
+use crate::record::{MAX_PLAINTEXT, RecordError, Sealer};
+
+/// Seals batches into records and writes them.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    sealer: Sealer,
+    pace: Pace,
+    batch: Batch,
+    /// Records the socket has not taken, the first one from `sent` on.
+    records: VecDeque<Vec<u8>>,
+    sent: usize,
+    /// The session is done with the link.
+    is_finishing: bool,
+    /// close_notify or an alert was the last record.
+    is_closed: bool,
+    /// A panic left this in the middle of something.
+    has_failed: bool,
+}
+
+/// Why writing stopped.
+#[derive(Debug)]
+pub(crate) enum WriteStop {
+    /// The session has nothing more and the socket took everything.
+    Idle,
+    /// The socket takes no more now.
+    Blocked,
+    /// As many bytes were written as allowed.
+    Limit,
+    /// The session is done with the link.
+    Finish,
+    /// The link broke.
+    Lost(LinkLoss),
+}
+
+impl Writer {
+    pub(crate) fn new(sealer: Sealer) -> Self {
+        Self {
+            sealer,
+            pace: Pace::new(),
+            batch: Batch::new(),
+            records: VecDeque::new(),
+            sent: 0,
+            is_finishing: false,
+            is_closed: false,
+            has_failed: false,
+        }
+    }
+
+    /// Whether nothing waits for the socket and the session may still send.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.records.is_empty() && !self.is_finishing && !self.is_closed && !self.has_failed
+    }
+
+    /// Gives up: nothing more is written, and the driver ends the link.
+    pub(crate) fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// Asks the session for batches and writes them, until it has none, the socket takes no more
+    /// or about `limit` bytes went out.
+    pub(crate) fn write(
+        &mut self,
+        stream: &TcpStream,
+        client: &dyn LinkClient,
+        limit: usize,
+    ) -> (WriteStop, usize) {
+        if self.has_failed {
+            return (WriteStop::Lost(LinkLoss::Local), 0);
+        }
+        let mut count = 0;
+        let stop = loop {
+            match self.flush(stream, Instant::now()) {
+                Ok(true) => {}
+                Ok(false) => break WriteStop::Blocked,
+                Err(error) => break WriteStop::Lost(loss(&error)),
+            }
+            if self.is_finishing {
+                break WriteStop::Finish;
+            }
+            if count >= limit {
+                break WriteStop::Limit;
+            }
+            let poll = client.transmit(self.pace.batch(), &mut self.batch);
+            if poll == Poll::Idle && self.batch.is_empty() {
+                self.pace.idle();
+                break WriteStop::Idle;
+            }
+            count += self.batch.len_bytes();
+            self.is_finishing = poll == Poll::Finish;
+            let sealed = self.seal_batch();
+            self.batch.clear();
+            if let Err(error) = sealed {
+                break WriteStop::Lost(LinkLoss::Tls(error.to_string()));
+            }
+            if poll == Poll::Idle {
+                match self.flush(stream, Instant::now()) {
+                    Ok(true) => self.pace.idle(),
+                    Ok(false) => break WriteStop::Blocked,
+                    Err(error) => break WriteStop::Lost(loss(&error)),
+                }
+                break WriteStop::Idle;
+            }
+        };
+        (stop, count)
+    }
+
+    /// Writes records until the socket takes no more. True when all are written.
+    pub(crate) fn flush(&mut self, stream: &TcpStream, now: Instant) -> io::Result<bool> {
+        while !self.records.is_empty() {
+            let written = {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let mut skip = self.sent;
+                let mut used = 0;
+                for (slice, record) in slices.iter_mut().zip(&self.records) {
+                    *slice = IoSlice::new(record.get(skip..).unwrap_or_default());
+                    skip = 0;
+                    used += 1;
+                }
+                stream.try_write_vectored(&slices[..used])
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.note_written(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.pace.blocked(now);
+                    if let Some(limit) = self.pace.unsent_limit() {
+                        set_unsent_limit(stream, limit);
+                    }
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Queues bytes outside a batch: the only frame of a link that has no session.
+    pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        for chunk in bytes.chunks(MAX_PLAINTEXT) {
+            self.records.push_back(self.sealer.seal(&[chunk])?);
+        }
+        Ok(())
+    }
+
+    /// Queues the goodbye, unless one was queued.
+    pub(crate) fn queue_close_notify(&mut self) {
+        if !std::mem::replace(&mut self.is_closed, true)
+            && let Ok(record) = self.sealer.close_notify()
+        {
+            self.records.push_back(record);
+        }
+    }
+
+    /// Queues an alert, after which nothing is sent.
+    pub(crate) fn queue_alert(&mut self, alert: AlertDescription) {
+        if !std::mem::replace(&mut self.is_closed, true)
+            && let Ok(record) = self.sealer.alert(alert)
+        {
+            self.records.push_back(record);
+        }
+    }
+
+    /// Changes the key, because the peer asks for it.
+    pub(crate) fn request_key_update(&mut self) {
+        if !self.is_closed
+            && let Ok(record) = self.sealer.update_key()
+        {
+            self.records.push_back(record);
+        }
+    }
+
+    /// Groups the batch's frames into records. Frames are not cut unless longer than a record, so
+    /// that the peer can use each in place.
+    fn seal_batch(&mut self) -> Result<(), RecordError> {
+        let Self { sealer, batch, records, .. } = self;
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * batch.len().min(MAX_PARTS));
+        let mut length = 0;
+        for frame in batch.frames() {
+            let added = frame.head.len() + frame.payload.len();
+            if !parts.is_empty() && (length + added > MAX_PLAINTEXT || parts.len() >= MAX_PARTS) {
+                records.push_back(sealer.seal(&parts)?);
+                parts.clear();
+                length = 0;
+            }
+            parts.extend([frame.head, &frame.payload[..]].into_iter().filter(|p| !p.is_empty()));
+            length += added;
+            if length > MAX_PLAINTEXT {
+                let joined = parts.concat();
+                for chunk in joined.chunks(MAX_PLAINTEXT) {
+                    records.push_back(sealer.seal(&[chunk])?);
+                }
+                parts.clear();
+                length = 0;
+            }
+        }
+        if !parts.is_empty() {
+            records.push_back(sealer.seal(&parts)?);
+        }
+        if sealer.needs_key_update() {
+            records.push_back(sealer.update_key()?);
+        }
+        Ok(())
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.pace.sent(count);
+        self.sent += count;
+        while let Some(first) = self.records.front() {
+            if self.sent < first.len() {
+                break;
+            }
+            self.sent -= first.len();
+            self.records.pop_front();
+        }
+    }
+}
+
+/// Bounds what the kernel holds unsent, since encrypted bytes cannot be overtaken.
+fn set_unsent_limit(stream: &TcpStream, limit: u32) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(limit) {
+        tracing::debug!(%error, limit, "The kernel's send queue stays as long as it likes");
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (stream, limit);
+}
+
+/// Records handed to the kernel in one call: a whole batch of the largest size.
+const MAX_SLICES: usize = 32;
+/// Pieces of one record, beyond which a new one begins.
+const MAX_PARTS: usize = 512;
