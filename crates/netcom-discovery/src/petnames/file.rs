@@ -1,0 +1,286 @@
+//! The book's file: one table of names, written whole or not at all.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use netcom_identity::{Multiaddr, NetId, Petname, parse_peer_id};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    process::geteuid,
+};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use super::{MAX_NAMES, Named, PetnameEntry, complete};
+
+/// Why a petname book cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// The file or its directory cannot be read.
+    #[error("{path} cannot be read", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file or its directory cannot be written; the names are as before.
+    #[error("{path} cannot be written", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Others can change the file.
+    #[error(
+        "{path} can be changed by others (owner {owner}, mode {mode:o}), make it yours and run: \
+         chmod 600 {path}", path = path.display()
+    )]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A newer netcom wrote the file; use that one.
+    #[error(
+        "{path} has version {version}, this netcom knows version {VERSION} only: use a newer one",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i64,
+    },
+    /// The file is no petname book; correct it by hand or restore it.
+    #[error("{path} is no petname book: {reason}", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// One entry is wrong; correct it by hand, or replace or remove the name.
+    #[error("the entry {name} in {path} is wrong: {reason}", path = path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another process has been writing for seconds; look what it does, and try again.
+    #[error("{path} is in use by another process", path = path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+/// The book's file in its directory.
+pub(super) const NAME: &str = "names.toml";
+const LOCK: &str = "names.lock";
+const TEMPORARY: &str = "names.toml.new";
+const VERSION: i64 = 1;
+/// Room for [`MAX_NAMES`] with some addresses each.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The right to write, until it is dropped.
+pub(super) struct Lock {
+    _file: File,
+    directory: PathBuf,
+}
+
+/// The contents of the file, with the comments and the order its owner gave them.
+pub(super) struct Book {
+    path: PathBuf,
+    document: DocumentMut,
+}
+
+impl Lock {
+    /// Makes the directory if it is missing, and waits for other writers.
+    pub(super) fn take(directory: &Path) -> Result<Self, BookError> {
+        let path = directory.join(LOCK);
+        let failed = |source| BookError::Write { path: path.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(failed)?;
+        let started = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _file: file, directory: directory.to_owned() }),
+                Err(Errno::WOULDBLOCK) if started.elapsed() < LOCK_TIMEOUT => {
+                    thread::sleep(LOCK_PAUSE);
+                }
+                Err(Errno::WOULDBLOCK) => return Err(BookError::Busy { path }),
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Reads the file; a missing one is an empty book.
+    pub(super) fn read(path: &Path) -> Result<Self, BookError> {
+        let text = read_text(path)?;
+        let malformed = |reason: String| BookError::Malformed { path: path.to_owned(), reason };
+        let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            malformed(format!("line {line}: {}", error.message()))
+        })?;
+        match document.get("version").map(Item::as_integer) {
+            Some(Some(VERSION)) => {}
+            Some(Some(version)) if version > VERSION => {
+                return Err(BookError::Newer { path: path.to_owned(), version });
+            }
+            None if document.is_empty() => drop(document.insert("version", VERSION.into())),
+            _ => return Err(malformed(format!("it lacks the line version = {VERSION}"))),
+        }
+        if document.get("names").is_none() {
+            document.insert("names", Item::Table(Table::new()));
+        }
+        let book = Self { path: path.to_owned(), document };
+        match book.document.get("names").and_then(Item::as_table_like) {
+            None => Err(malformed("names is no table".to_owned())),
+            Some(names) if names.len() > MAX_NAMES => {
+                Err(malformed(format!("it has {} names, more than {MAX_NAMES}", names.len())))
+            }
+            Some(_) => Ok(book),
+        }
+    }
+
+    /// Writes the file so that a crash leaves the old one or the new one.
+    pub(super) fn write(&self, path: &Path, lock: &Lock) -> Result<(), BookError> {
+        let temporary = lock.directory.join(TEMPORARY);
+        let write = || -> io::Result<()> {
+            match fs::remove_file(&temporary) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(self.document.to_string().as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)?;
+            File::open(&lock.directory)?.sync_all()
+        };
+        write().map_err(|source| BookError::Write { path: path.to_owned(), source })
+    }
+
+    pub(super) fn put(&mut self, name: &Petname, entry: &PetnameEntry) {
+        let mut table = InlineTable::new();
+        table.insert("id", entry.id.to_string().into());
+        if !entry.addresses.is_empty() {
+            let addresses: Array = entry.addresses.iter().map(Multiaddr::to_string).collect();
+            table.insert("addresses", Value::Array(addresses));
+        }
+        if let Some(names) = self.document.get_mut("names").and_then(Item::as_table_like_mut) {
+            names.insert(name.as_str(), Item::Value(Value::InlineTable(table)));
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &Petname) {
+        if let Some(names) = self.document.get_mut("names").and_then(Item::as_table_like_mut) {
+            names.remove(name.as_str());
+        }
+    }
+
+    pub(super) fn entry(&self, name: &Petname) -> Option<Result<PetnameEntry, BookError>> {
+        let item = self.table()?.get(name.as_str())?;
+        Some(self.parse(name.as_str(), item))
+    }
+
+    pub(super) fn entries(&self) -> Result<Vec<(Petname, PetnameEntry)>, BookError> {
+        let names = self.table().into_iter().flat_map(TableLike::iter);
+        let entries = names.map(|(name, item)| {
+            let petname = name.parse::<Petname>().ok().filter(|petname| petname.as_str() == name);
+            let petname = petname.ok_or_else(|| self.wrong(name, "no proper petname"))?;
+            Ok((petname, self.parse(name, item)?))
+        });
+        let mut entries: Vec<_> = entries.collect::<Result<_, BookError>>()?;
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(entries)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.table().into_iter().flat_map(TableLike::iter).map(|(name, _)| name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table().map_or(0, TableLike::len)
+    }
+
+    fn table(&self) -> Option<&dyn TableLike> {
+        self.document.get("names").and_then(Item::as_table_like)
+    }
+
+    fn parse(&self, name: &str, item: &Item) -> Result<PetnameEntry, BookError> {
+        let wrong = |reason: &str| self.wrong(name, reason);
+        let id = item.get("id").and_then(Item::as_str).ok_or_else(|| wrong("it lacks an id"))?;
+        let id = match id.parse::<NetId>() {
+            Ok(netid) => Named::NetId(netid),
+            Err(error) => match parse_peer_id(id) {
+                Ok(peer) => Named::Peer(peer),
+                Err(_) if id.starts_with("n1") => return Err(wrong(&error.to_string())),
+                Err(error) => return Err(wrong(&error.to_string())),
+            },
+        };
+        let addresses = match item.get("addresses") {
+            None => Vec::new(),
+            Some(addresses) => {
+                let array = addresses.as_array().ok_or_else(|| wrong("addresses is no list"))?;
+                let parse = |value: &Value| {
+                    let text = value.as_str().ok_or_else(|| wrong("an address is no text"))?;
+                    let address: Multiaddr =
+                        text.parse().map_err(|_| wrong(&format!("{text} is no multiaddr")))?;
+                    complete(&id, &address).map_err(|error| wrong(&error.to_string()))
+                };
+                array.iter().map(parse).collect::<Result<_, BookError>>()?
+            }
+        };
+        Ok(PetnameEntry { id, addresses })
+    }
+
+    fn wrong(&self, name: &str, reason: &str) -> BookError {
+        let (name, reason) = (name.to_owned(), reason.to_owned());
+        BookError::Entry { path: self.path.clone(), name, reason }
+    }
+}
+
+/// The file's text; empty where there is no file.
+fn read_text(path: &Path) -> Result<String, BookError> {
+    let failed = |source| BookError::Read { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if owner != geteuid().as_raw() || mode & 0o022 != 0 {
+        return Err(BookError::Unsafe { path: path.to_owned(), owner, mode });
+    }
+    let mut text = String::new();
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if length as u64 > MAX_FILE {
+        let reason = format!("it is larger than {MAX_FILE} bytes");
+        return Err(BookError::Malformed { path: path.to_owned(), reason });
+    }
+    Ok(text)
+}
