@@ -1,0 +1,84 @@
+//! What a node may use, and how it is told.
+
+use std::{ffi::OsString, time::Duration};
+
+use netcom_discovery::Scope;
+use netcom_session::{Config, EndpointLimits};
+use netcom_transport::HandshakeLimits;
+
+use crate::error::CreateError;
+
+/// What a node and its peers may use of this machine. The defaults are those of docs/limits.md.
+///
+/// ```
+/// use netcom::Limits;
+///
+/// let mut limits = Limits::default();
+/// limits.sessions.total = 1000;
+/// limits.session.resume_window = std::time::Duration::from_secs(10);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Limits and times of each session.
+    pub session: Config,
+    /// How many sessions there may be.
+    pub sessions: EndpointLimits,
+    /// What strangers may cost.
+    pub handshakes: HandshakeLimits,
+}
+
+/// Whether a node takes its data directory for itself, which gives it the stored node key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DataDirUse {
+    /// Takes it if no other process has it, and otherwise runs under a fresh key of the same
+    /// identity. The default.
+    #[default]
+    IfFree,
+    /// Takes it, or is not made.
+    Exclusive,
+    /// Leaves it to others, and runs under a fresh key: for short commands.
+    Shared,
+}
+
+/// The scope that the environment names.
+pub(crate) fn scope_of(variable: Option<OsString>) -> Result<Scope, CreateError> {
+    match variable.filter(|value| !value.is_empty()) {
+        None => Ok(Scope::default()),
+        Some(value) => {
+            let scope = value.to_string_lossy().parse();
+            scope.map_err(|source| CreateError::Scope { source })
+        }
+    }
+}
+
+/// The environment variable that names the scope of discovery.
+pub(crate) const SCOPE_VARIABLE: &str = "NETCOM_DISCOVERY";
+/// Sockets by default: TCP and QUIC over both versions of IP at a port of the system's choice.
+pub(crate) const LISTEN_EVERYWHERE: [&str; 4] =
+    ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"];
+/// Sockets where nobody beyond this machine is meant.
+pub(crate) const LISTEN_ON_LOOPBACK: [&str; 4] = [
+    "/ip4/127.0.0.1/udp/0/quic-v1",
+    "/ip4/127.0.0.1/tcp/0",
+    "/ip6/::1/udp/0/quic-v1",
+    "/ip6/::1/tcp/0",
+];
+/// How long a published record is valid; it is replaced at half of it.
+pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_scope_or_says_what_it_may_be() {
+        assert_eq!(scope_of(None).unwrap(), Scope::Lan);
+        assert_eq!(scope_of(Some("".into())).unwrap(), Scope::Lan);
+        assert_eq!(scope_of(Some("host".into())).unwrap(), Scope::Host);
+        let error = scope_of(Some("hots".into())).unwrap_err();
+        assert_eq!(error.code(), "bad_scope");
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("off, host, lan"));
+    }
+}

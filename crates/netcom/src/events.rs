@@ -1,0 +1,131 @@
+//! What happens at a node, for whoever wants to know.
+
+use netcom_identity::{Multiaddr, NetId, PeerId};
+use netcom_session::Code;
+use tokio::sync::broadcast;
+
+/// Something that happened at a node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The node accepts links at an address.
+    Listening {
+        /// The address, with the port it got.
+        address: Multiaddr,
+    },
+    /// The node made itself known.
+    Published {
+        /// Which of its records this is; later ones have higher numbers.
+        sequence: u64,
+        /// Where it said it is.
+        addresses: Vec<Multiaddr>,
+    },
+    /// A session with a peer began.
+    Connected {
+        /// The peer.
+        peer: PeerId,
+        /// The entities it proved to speak for.
+        netids: Vec<NetId>,
+        /// Whether the peer dialled.
+        is_inbound: bool,
+    },
+    /// A session has no link left. It waits, and this node dials again.
+    Detached {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A session that had no link has one again; its streams go on.
+    Resumed {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A session ended.
+    Disconnected {
+        /// The peer.
+        peer: PeerId,
+        /// Why.
+        code: Code,
+        /// The same for a person; may be empty.
+        reason: String,
+        /// Whether the peer said so.
+        is_by_peer: bool,
+    },
+    /// A peer claims to speak for an entity and does not prove it. It is treated as a stranger.
+    ClaimRefused {
+        /// The peer.
+        peer: PeerId,
+        /// Whom it claims to speak for.
+        netid: NetId,
+        /// What is wrong with the proof.
+        reason: String,
+    },
+    /// The node takes no new work.
+    Draining,
+    /// The node is over. No event follows.
+    Closed,
+    /// The listener was too slow: so many events before this one were dropped.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// The events of a node from the moment on at which it was asked for them. A slow listener misses
+/// the oldest ones, and is told how many, so that it costs the node nothing.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<NodeEvent>);
+
+impl Events {
+    /// The next event; `None` when the node is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<NodeEvent> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(NodeEvent::Lagged { missed }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Where a node tells its events.
+#[derive(Clone, Debug)]
+pub(crate) struct EventSender(broadcast::Sender<NodeEvent>);
+
+impl EventSender {
+    pub(crate) fn new() -> Self {
+        Self(broadcast::Sender::new(EVENTS))
+    }
+
+    pub(crate) fn tell(&self, event: NodeEvent) {
+        // Nobody listening is the usual case.
+        drop(self.0.send(event));
+    }
+
+    pub(crate) fn listen(&self) -> Events {
+        Events(self.0.subscribe())
+    }
+}
+
+/// Events kept for listeners that are behind.
+const EVENTS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_listener_is_told_how_many_events_it_missed() {
+        let sender = EventSender::new();
+        let mut events = sender.listen();
+        for _ in 0..EVENTS + 7 {
+            sender.tell(NodeEvent::Draining);
+        }
+        sender.tell(NodeEvent::Closed);
+        assert_eq!(events.next().await, Some(NodeEvent::Lagged { missed: 8 }));
+        for _ in 0..EVENTS - 1 {
+            assert_eq!(events.next().await, Some(NodeEvent::Draining));
+        }
+        assert_eq!(events.next().await, Some(NodeEvent::Closed));
+        drop(sender);
+        assert_eq!(events.next().await, None);
+    }
+}

@@ -1,0 +1,336 @@
+//! From a target to a connection.
+
+use std::{
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use netcom_discovery::Named;
+use netcom_identity::{Multiaddr, NetId, PeerId, Petname, Target};
+use netcom_session::{Code, LinkKind, State};
+use netcom_transport::Link;
+use tokio::time::Instant;
+
+use super::{handle::Handle, search::Search, shared::Shared};
+use crate::{
+    connection::{Connection, Failover},
+    error::ConnectError,
+    session::{AttachFailure, Hold, SharedSession},
+};
+
+/// A connection to be made; awaited, it is.
+///
+/// ```no_run
+/// # use netcom::{Node, NetId};
+/// # use std::time::Duration;
+/// # async fn example(node: Node, alice: NetId) -> Result<(), netcom::ConnectError> {
+/// let patience = Duration::from_secs(5);
+/// let connection = node.connect_with(alice).service("chat").timeout(patience).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is connected until this is awaited"]
+pub struct ConnectBuilder {
+    handle: Arc<Handle>,
+    target: Target,
+    options: Options,
+}
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) service: Option<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) lookup: Duration,
+    pub(crate) failover: bool,
+    pub(crate) link: Option<LinkKind>,
+}
+
+/// Whom a target means, and what is known beforehand.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) target: Target,
+    /// The one node, where one is named.
+    pub(crate) peer: Option<PeerId>,
+    /// The entity that the node has to speak for.
+    pub(crate) netid: Option<NetId>,
+    /// Nodes and where they are said to be.
+    pub(crate) hints: Vec<(PeerId, Vec<Multiaddr>)>,
+}
+
+impl ConnectBuilder {
+    pub(crate) fn new(handle: Arc<Handle>, target: Target) -> Self {
+        let options = Options {
+            service: None,
+            timeout: Duration::from_secs(15),
+            lookup: Duration::from_secs(3),
+            failover: false,
+            link: None,
+        };
+        Self { handle, target, options }
+    }
+
+    /// Reaches only a node that says it offers a service of this name. Default: any node.
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.options.service = Some(name.into());
+        self
+    }
+
+    /// Sets how long all of it may take. Default: 15 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// Sets how long nodes are looked for while none that was found answers. Default: 3 s.
+    pub fn lookup(mut self, lookup: Duration) -> Self {
+        self.options.lookup = lookup;
+        self
+    }
+
+    /// Lets requests move to another node of the entity when the one in use is gone. Every
+    /// request of the connection must then be one that may be made twice. Default: off.
+    pub fn failover(mut self, failover: bool) -> Self {
+        self.options.failover = failover;
+        self
+    }
+
+    /// Uses one kind of link only. Default: whichever comes first.
+    pub fn link(mut self, kind: LinkKind) -> Self {
+        self.options.link = Some(kind);
+        self
+    }
+
+    /// Makes the connection. Cancel safe: a dropped attempt leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says who is at fault and what to do.
+    pub async fn connect(self) -> Result<Connection, ConnectError> {
+        let Self { handle, target, options } = self;
+        let node = handle.shared();
+        let wanted = node.resolve(target).await?;
+        let (hold, reason) = node.connect(&wanted, &options).await?;
+        let connection = Connection::new(hold, wanted.netid, reason);
+        if !options.failover {
+            return Ok(connection);
+        }
+        let mover = Mover { node: Arc::downgrade(node), wanted, options };
+        Ok(connection.with_failover(Arc::new(mover)))
+    }
+}
+
+impl IntoFuture for ConnectBuilder {
+    type Output = Result<Connection, ConnectError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+/// Finds another node for a connection.
+struct Mover {
+    node: std::sync::Weak<Shared>,
+    wanted: Wanted,
+    options: Options,
+}
+
+impl Failover for Mover {
+    fn reconnect(&self) -> BoxFuture<'static, Result<(Hold, String), Code>> {
+        let (node, wanted, options) =
+            (self.node.upgrade(), self.wanted.clone(), self.options.clone());
+        Box::pin(async move {
+            let node = node.ok_or(Code::CANCELLED)?;
+            node.connect(&wanted, &options).await.map_err(|error| {
+                tracing::debug!(%error, "No other node took over");
+                Code::LINK_LOST
+            })
+        })
+    }
+}
+
+impl Shared {
+    /// Says whom a target means: a literal, else the petname book. Names of directories and
+    /// domains are never looked up anywhere yet.
+    async fn resolve(&self, target: Target) -> Result<Wanted, ConnectError> {
+        let mut wanted = Wanted { target, peer: None, netid: None, hints: Vec::new() };
+        match &wanted.target {
+            Target::NetId(netid) => wanted.netid = Some(*netid),
+            Target::PeerId(peer) => wanted.peer = Some(*peer),
+            Target::Address(peer, address) => {
+                wanted.peer = Some(*peer);
+                wanted.hints = vec![(*peer, vec![address.clone()])];
+            }
+            Target::Ticket(ticket) => {
+                wanted.peer = Some(*ticket.peer_id());
+                // The ticket may lie, so the node has to prove it.
+                wanted.netid = ticket.netid().copied();
+                wanted.hints = vec![(*ticket.peer_id(), ticket.addresses().to_vec())];
+            }
+            Target::Petname(name) => {
+                let (named, addresses) = self.look_up_petname(name.clone()).await?;
+                match named {
+                    Named::NetId(netid) => wanted.netid = Some(netid),
+                    Named::Peer(peer) => wanted.peer = Some(peer),
+                    _ => return Err(ConnectError::NameUnsupported { name: name.to_string() }),
+                }
+                wanted.hints = by_peer(addresses);
+            }
+            other => return Err(ConnectError::NameUnsupported { name: other.to_string() }),
+        }
+        Ok(wanted)
+    }
+
+    async fn look_up_petname(
+        &self,
+        name: Petname,
+    ) -> Result<(Named, Vec<Multiaddr>), ConnectError> {
+        let Some(book) = self.book.clone() else {
+            return Err(ConnectError::NoPetnames { name });
+        };
+        let asked = name.clone();
+        let looked = tokio::task::spawn_blocking(move || book.resolve(&asked)).await;
+        match looked {
+            Ok(Ok(entry)) => Ok((entry.id, entry.addresses)),
+            Ok(Err(source)) => Err(ConnectError::Petname { name, source }),
+            // The runtime shuts down.
+            Err(_) => Err(ConnectError::Closed),
+        }
+    }
+
+    /// Finds a session with whom is wanted, or makes one, and tells why that one.
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        options: &Options,
+    ) -> Result<(Hold, String), ConnectError> {
+        if !self.is_running() {
+            return Err(ConnectError::Closed);
+        }
+        if wanted.peer == Some(self.peer) {
+            return Err(ConnectError::SelfDial { peer: self.peer });
+        }
+        let deadline = Instant::now() + options.timeout;
+        for is_last in [false, true] {
+            if let Some(session) = self.open_session(wanted, options)
+                && self.is_answering(&session, deadline).await
+            {
+                return Ok((Hold::from(session), "a session with it was open".to_owned()));
+            }
+            let won = tokio::select! {
+                won = Search::new(self, wanted, options, deadline).run() => won?,
+                () = self.closing() => return Err(ConnectError::Closed),
+            };
+            match self.attach(won.link, wanted, options, deadline).await {
+                // The peer lost the session that waited for it; a new one follows.
+                Err(AttachFailure::Ended(_)) if !is_last => {}
+                Err(failure) => return Err(refused(won.peer, &failure)),
+                Ok(Some(hold)) => return Ok((hold, won.reason)),
+                Ok(None) => return Err(timed_out(wanted, options)),
+            }
+        }
+        Err(timed_out(wanted, options))
+    }
+
+    /// Gives a link to its session. `None` when the time was up before a session that had waited
+    /// for a link came back.
+    async fn attach(
+        &self,
+        link: Link,
+        wanted: &Wanted,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<Option<Hold>, AttachFailure> {
+        let hold = self.sessions.attach_dialled(link)?;
+        if hold.state() != State::Detached {
+            // A new session: what is sent goes along with its HELLO, a round trip earlier.
+            return Ok(Some(hold));
+        }
+        match tokio::time::timeout_at(deadline, hold.wait_attached()).await {
+            Ok(attached) => attached.map(|()| Some(hold)),
+            Err(_) => {
+                tracing::debug!(target = %wanted.target, ?options.timeout, "Session not resumed");
+                Ok(None)
+            }
+        }
+    }
+
+    /// A living session with whom is wanted.
+    fn open_session(&self, wanted: &Wanted, options: &Options) -> Option<Arc<SharedSession>> {
+        let fits = |session: &Arc<SharedSession>| {
+            let peer = session.peer();
+            session.state() == State::Live
+                && wanted.peer.is_none_or(|wanted| wanted == peer)
+                && wanted.netid.is_none_or(|netid| session.visitor().netids().contains(&netid))
+                && self.offers(&peer, options.service.as_deref())
+                && options.link.is_none_or(|kind| uses(session, kind))
+        };
+        self.sessions.all().into_iter().filter(fits).min_by_key(|session| session.key())
+    }
+
+    /// Whether a session's peer is still there, as far as there is reason to doubt it: on links
+    /// that tell nothing of a peer's end, what is not acknowledged may wait for nobody.
+    async fn is_answering(&self, session: &Arc<SharedSession>, deadline: Instant) -> bool {
+        let is_waited_for = session
+            .links()
+            .iter()
+            .any(|link| link.stats.is_active && link.stats.frames_in_flight > 0);
+        if !is_waited_for {
+            return true;
+        }
+        let until = deadline.min(Instant::now() + DOUBT);
+        let answer = tokio::time::timeout_at(until, session.ping()).await;
+        let is_there = matches!(answer, Ok(Some(_)));
+        if !is_there {
+            self.peers.lock().note_failure(session.peer(), Instant::now());
+        }
+        is_there
+    }
+
+    /// Whether a node is known to offer a service.
+    fn offers(&self, peer: &PeerId, service: Option<&str>) -> bool {
+        let Some(wanted) = service else { return true };
+        let peers = self.peers.lock();
+        let services = peers.get(peer).and_then(|peer| peer.services.as_ref());
+        services.is_some_and(|services| services.iter().any(|offer| offer.name() == wanted))
+    }
+}
+
+fn uses(session: &SharedSession, kind: LinkKind) -> bool {
+    session.links().iter().any(|link| link.stats.is_active && link.stats.kind == kind)
+}
+
+/// Sorts addresses by the node they end in.
+fn by_peer(addresses: Vec<Multiaddr>) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    let mut sorted: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
+    for address in addresses {
+        let Ok(Target::Address(peer, _)) = address.to_string().parse() else { continue };
+        match sorted.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, known)) => known.push(address),
+            None => sorted.push((peer, vec![address])),
+        }
+    }
+    sorted
+}
+
+fn refused(peer: PeerId, failure: &AttachFailure) -> ConnectError {
+    match failure {
+        AttachFailure::SelfDial => ConnectError::SelfDial { peer },
+        AttachFailure::Full => ConnectError::Full,
+        AttachFailure::Refused(Code::DENIED) => {
+            ConnectError::Denied { peer, reason: failure.to_string() }
+        }
+        _ => ConnectError::Refused { peer, code: failure.code() },
+    }
+}
+
+/// How long a peer with unacknowledged data may take to answer a ping.
+const DOUBT: Duration = Duration::from_secs(1);
+
+pub(crate) fn timed_out(wanted: &Wanted, options: &Options) -> ConnectError {
+    ConnectError::Timeout { target: wanted.target.clone(), after: options.timeout }
+}

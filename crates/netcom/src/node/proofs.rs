@@ -1,0 +1,96 @@
+//! For whom nodes speak: checking what peers claim, renewing what this node shows.
+
+use bytes::Bytes;
+use netcom_identity::{
+    NetId, PeerId, Representation, RepresentationError, Represents, UnixTime, certificate,
+};
+
+/// What a peer proved, and what it only claimed.
+#[derive(Debug, Default)]
+pub(crate) struct Proven {
+    /// Each entity once.
+    pub(crate) represents: Vec<Represents>,
+    /// Claims that do not hold.
+    pub(crate) refused: Vec<(NetId, RepresentationError)>,
+}
+
+/// Checks the claims of a peer, whose PeerId the link has proved.
+pub(crate) fn check(peer: &PeerId, claims: &[Representation], now: UnixTime) -> Proven {
+    let mut proven = Proven::default();
+    for claim in claims {
+        let netid = claim.netid();
+        match claim.verify(peer, now, None) {
+            Ok(represents) => {
+                if !proven.speaks_for(&netid) {
+                    proven.represents.push(represents);
+                }
+            }
+            Err(error) => proven.refused.push((netid, error)),
+        }
+    }
+    // Another chain for the same entity may hold.
+    let Proven { represents, refused } = &mut proven;
+    refused.retain(|(netid, _)| represents.iter().all(|proof| proof.netid != *netid));
+    proven
+}
+
+impl Proven {
+    /// The entities.
+    pub(crate) fn netids(&self) -> Vec<NetId> {
+        self.represents.iter().map(|represents| represents.netid).collect()
+    }
+
+    /// Whether an entity is among them.
+    pub(crate) fn speaks_for(&self, netid: &NetId) -> bool {
+        self.represents.iter().any(|represents| represents.netid == *netid)
+    }
+}
+
+/// The proofs of this node as they travel inside a session; as many as fit.
+pub(crate) fn encode(representations: &[Representation]) -> Option<Bytes> {
+    (1..=representations.len()).rev().find_map(|count| {
+        let encoded = certificate::encode(&representations[..count]).ok()?;
+        (encoded.len() <= MAX_PROOFS).then(|| Bytes::from(encoded))
+    })
+}
+
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode(proofs: &[u8]) -> Option<Vec<Representation>> {
+    Some(certificate::decode(proofs).ok()?.representations)
+}
+
+/// A control frame carries at most this much.
+const MAX_PROOFS: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use netcom_identity::{SecretKey, Terms};
+
+    use super::*;
+
+    fn key(seed: u8) -> SecretKey {
+        SecretKey::from_bytes(&[seed; 32])
+    }
+
+    fn claim(netid: u8, subject: u8, expires: u64) -> Representation {
+        let terms = Terms::new(1, UnixTime(1000), UnixTime(expires));
+        Representation::issue(&key(netid), key(subject).peer_id(), &terms)
+    }
+
+    #[test]
+    fn a_claim_holds_if_one_of_its_chains_does() {
+        let claims = [claim(1, 9, 1400), claim(1, 9, 2000), claim(2, 8, 2000), claim(3, 9, 1600)];
+        let proven = check(&key(9).peer_id(), &claims, UnixTime(1500));
+        assert_eq!(proven.netids(), [key(1).net_id(), key(3).net_id()]);
+        let refused: Vec<_> = proven.refused.iter().map(|(netid, _)| *netid).collect();
+        assert_eq!(refused, [key(2).net_id()]);
+    }
+
+    #[test]
+    fn proofs_come_back_from_their_encoding() {
+        let claims = [claim(1, 9, 1400), claim(2, 9, 2000)];
+        assert_eq!(decode(&encode(&claims).unwrap()).unwrap(), claims);
+        assert_eq!(encode(&[]), None);
+        assert_eq!(decode(&[0xff; 40]), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! The shell around the session engine: one lock per session, wakers beside the engine, links'
+//! drivers, the node's table of sessions and its one timer.
+//!
+//! Nothing here waits for the network and no stream has a task: applications and drivers call in,
+//! the engine changes under its lock, and what follows from that (wakers, drivers, hooks) is done
+//! after the lock is gone.
+
+mod clock;
+mod effects;
+mod hold;
+mod port;
+mod shared;
+mod slot;
+mod streams;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod view;
+mod waiters;
+
+pub(crate) use self::{
+    hold::Hold,
+    shared::SharedSession,
+    streams::{Opened, StreamHandle},
+    table::{AttachFailure, SessionHooks, Sessions, SessionsSpec},
+    view::{LinkInfo, LinkView, StreamView},
+};

@@ -1,0 +1,166 @@
+use std::collections::BTreeSet;
+
+use netcom::{
+    ConnectError, HandlerError, NodeEvent, RequestOptions, Role, Scope, Service, generate_key,
+};
+
+use crate::support::{Mortal, World, answer_as, ask, within};
+
+#[tokio::test]
+async fn when_a_node_is_killed_connecting_again_reaches_another_of_its_entity() {
+    let world = World::new();
+    let alice = generate_key();
+    let [one, two] = [(); 2].map(|()| world.node().netid(alice.clone()));
+    let (one, two) = (Mortal::start(one).await, Mortal::start(two).await);
+    answer_as(&one.node, "one");
+    answer_as(&two.node, "two");
+    let node = world.node().build().await.unwrap();
+    let mut events = node.events();
+
+    let first = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    let answer = ask(&first).await;
+    let (used, left) = if answer == "one" { (one, two) } else { (two, one) };
+    assert_eq!(first.peer_id(), used.node.peer_id());
+    let killed = used.node.peer_id();
+    used.kill();
+    let gone = async { while events.next().await != Some(NodeEvent::Detached { peer: killed }) {} };
+    within(gone).await;
+
+    let second = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    assert_eq!(second.peer_id(), left.node.peer_id());
+    assert_ne!(ask(&second).await, answer);
+}
+
+#[tokio::test]
+async fn a_killed_node_is_left_also_where_its_link_tells_nothing_of_its_end() {
+    let world = World::new();
+    let alice = generate_key();
+    let start = || {
+        let builder =
+            world.client(Scope::Host).listen("/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap());
+        Mortal::start(builder.netid(alice.clone()))
+    };
+    let (one, two) = (start().await, start().await);
+    answer_as(&one.node, "one");
+    answer_as(&two.node, "two");
+    let node = world.node().build().await.unwrap();
+    let first = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    let answer = ask(&first).await;
+    let used = if answer == "one" { one } else { two };
+    used.kill();
+
+    let options = RequestOptions::new().timeout(std::time::Duration::from_millis(300));
+    // Its threads may answer once more before they end.
+    let lost = within(async {
+        loop {
+            if let Err(lost) = first.request_with("anybody there?", &options).await {
+                return lost;
+            }
+        }
+    });
+    let lost = lost.await;
+    assert_eq!(lost.code(), "timeout", "{lost:?}");
+    let second = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    assert_ne!(second.peer_id(), first.peer_id());
+    assert_ne!(ask(&second).await, answer);
+}
+
+#[tokio::test]
+async fn the_own_netid_leads_to_another_node_and_never_to_oneself() {
+    let world = World::new();
+    let alice = generate_key();
+    let one = world.node().netid(alice.clone()).build().await.unwrap();
+    let search = one.connect_with(alice.net_id()).lookup(std::time::Duration::from_millis(100));
+    let alone = within(search.connect()).await.unwrap_err();
+    assert!(matches!(alone, ConnectError::NoOtherNode { netid, .. } if netid == alice.net_id()));
+
+    let two = world.node().netid(alice.clone()).build().await.unwrap();
+    answer_as(&one, "one");
+    answer_as(&two, "two");
+    for _ in 0..3 {
+        let connection = within(one.connect_to_netid(alice.net_id())).await.unwrap();
+        assert_eq!(ask(&connection).await, "two");
+        connection.close(0, "again").await;
+    }
+    let connection = within(two.connect_to_netid(alice.net_id())).await.unwrap();
+    assert_eq!(ask(&connection).await, "one");
+}
+
+#[tokio::test]
+async fn requests_move_to_another_node_where_failover_is_on() {
+    let world = World::new();
+    let alice = generate_key();
+    let [one, two] = [(); 2].map(|()| world.node().netid(alice.clone()));
+    let (one, two) = (Mortal::start(one).await, Mortal::start(two).await);
+    answer_as(&one.node, "one");
+    answer_as(&two.node, "two");
+    let mut limits = netcom::Limits::default();
+    limits.session.resume_window = std::time::Duration::from_millis(200);
+    let node = world.node().limits(limits).build().await.unwrap();
+
+    let connection = within(node.connect_with(alice.net_id()).failover(true).connect());
+    let connection = connection.await.unwrap();
+    let answer = ask(&connection).await;
+    let used = if answer == "one" { one } else { two };
+    used.kill();
+    let moved = ask(&connection).await;
+    assert_ne!(moved, answer);
+    let nodes: BTreeSet<&str> = [moved.as_str(), answer.as_str()].into();
+    assert_eq!(nodes, ["one", "two"].into());
+}
+
+#[tokio::test]
+async fn only_a_node_that_offers_the_service_is_reached() {
+    let world = World::new();
+    let alice = generate_key();
+    let echo = |name: &str| {
+        Service::requests(name, ["1"], |request| async move {
+            Ok::<_, HandlerError>(request.into_body())
+        })
+        .unwrap()
+    };
+    let chat = world.node().netid(alice.clone()).build().await.unwrap();
+    let mail = world.node().netid(alice.clone()).build().await.unwrap();
+    let node = world.node().build().await.unwrap();
+    let (mut chat_events, mut mail_events) = (chat.events(), mail.events());
+    let _chat = chat.serve(echo("chat")).unwrap();
+    let _mail = mail.serve(echo("mail")).unwrap();
+    for events in [&mut chat_events, &mut mail_events] {
+        let published =
+            async { while !matches!(events.next().await, Some(NodeEvent::Published { .. })) {} };
+        within(published).await;
+    }
+
+    for (service, wanted) in [("mail", &mail), ("chat", &chat), ("mail", &mail)] {
+        let connection = within(node.connect_with(alice.net_id()).service(service).connect());
+        assert_eq!(connection.await.unwrap().peer_id(), wanted.peer_id());
+    }
+    let search = node.connect_with(alice.net_id()).service("news");
+    let search = search.lookup(std::time::Duration::from_millis(200));
+    match within(search.connect()).await.unwrap_err() {
+        ConnectError::NoSuchService { service, mut offered, .. } => {
+            offered.sort();
+            assert_eq!(
+                (service.as_str(), offered),
+                ("news", vec!["chat (1)".into(), "mail (1)".into()])
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_preferred_among_the_nodes_of_an_entity() {
+    let world = World::new();
+    let alice = generate_key();
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(world.node().netid(alice.clone()).build().await.unwrap());
+    }
+    let server = world.node().netid(alice.clone()).role(Role::Server).build().await.unwrap();
+    for _ in 0..3 {
+        let node = world.client(Scope::Host).role(Role::Client).build().await.unwrap();
+        let connection = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+        assert_eq!(connection.peer_id(), server.peer_id());
+    }
+}

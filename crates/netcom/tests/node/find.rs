@@ -1,0 +1,195 @@
+use netcom::{
+    ConnectError, DataDir, IdentityStore, IfTaken, Named, NetId, Node, PetnameBook, PetnameEntry,
+    Scope, Target, generate_key,
+};
+
+use crate::support::{World, alone, answer_as, ask, is_alone, within};
+
+#[tokio::test]
+async fn nodes_of_one_host_find_each_other_by_netid() {
+    let world = World::new();
+    let alice = generate_key();
+    let server = world.node().netid(alice.clone()).build().await.unwrap();
+    answer_as(&server, "alice");
+    let node = world.node().build().await.unwrap();
+
+    let connection = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    assert_eq!(connection.netid(), Some(alice.net_id()));
+    assert_eq!(connection.peer_id(), server.peer_id());
+    assert_eq!(ask(&connection).await, "alice");
+    assert!(connection.path().reason.contains("found by host"), "{}", connection.path().reason);
+
+    // The other way round, by PeerId, on the same session.
+    let back = within(server.connect_to_peer(node.peer_id())).await.unwrap();
+    assert_eq!(back.netid(), None);
+    assert_eq!(server.commander().sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_ticket_leads_to_a_node_without_any_discovery() {
+    let world = World::new();
+    let server = world.within(Scope::Off).netid(generate_key()).build().await.unwrap();
+    answer_as(&server, "by ticket");
+    let node = world.within(Scope::Off).build().await.unwrap();
+    let ticket = server.ticket().to_string();
+
+    let target: Target = ticket.parse().unwrap();
+    let connection = within(node.connect(target)).await.unwrap();
+    assert_eq!(ask(&connection).await, "by ticket");
+    assert_eq!(connection.netid(), server.netid());
+
+    // What was proven once is remembered, so the entity is found without asking anybody.
+    let again = within(node.connect_to_netid(server.netid().unwrap())).await.unwrap();
+    assert_eq!(again.peer_id(), server.peer_id());
+}
+
+#[tokio::test]
+async fn nodes_of_a_network_find_each_other_by_multicast_dns() {
+    let world = World::new();
+    let alice = generate_key();
+    let server = world.within(Scope::Lan).registry(world.path("one")).netid(alice.clone());
+    let server = server.build().await.unwrap();
+    answer_as(&server, "by mdns");
+    let node = world.within(Scope::Lan).registry(world.path("two")).build().await.unwrap();
+
+    let connection = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+    assert_eq!(ask(&connection).await, "by mdns");
+    assert!(connection.path().reason.contains("found by mdns"), "{}", connection.path().reason);
+}
+
+#[tokio::test]
+async fn an_address_and_a_petname_lead_to_a_node() {
+    let world = World::new();
+    let server = world.within(Scope::Off).netid(generate_key()).build().await.unwrap();
+    answer_as(&server, "here");
+    let book = PetnameBook::new(world.path("data"));
+    DataDir::open(world.path("data")).unwrap();
+    let entry = PetnameEntry::new(Named::NetId(server.netid().unwrap()));
+    let entry = entry.addresses(server.addresses());
+    book.add(&"alice".parse().unwrap(), entry, IfTaken::Refuse).unwrap();
+
+    let node = world.within(Scope::Off).data_dir(world.path("data")).build().await.unwrap();
+    let address: Target = server.addresses()[0].to_string().parse().unwrap();
+    for target in [address, "alice".parse().unwrap()] {
+        let connection = within(node.connect(target)).await.unwrap();
+        assert_eq!(ask(&connection).await, "here");
+        connection.close(0, "next").await;
+    }
+    let unknown = node.connect("alise".parse::<Target>().unwrap()).await.unwrap_err();
+    assert_eq!(unknown.code(), "unknown_petname");
+    let bookless = server.connect("alice".parse::<Target>().unwrap()).await.unwrap_err();
+    assert_eq!(bookless.code(), "no_petnames");
+}
+
+#[tokio::test]
+async fn names_of_directories_and_domains_are_refused_without_asking_anybody() {
+    let world = World::new();
+    let node = world.within(Scope::Off).build().await.unwrap();
+    for name in ["alice.netcom", "example.org"] {
+        let error = node.connect(name.parse::<Target>().unwrap()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::NameUnsupported { .. }));
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_found_is_told_with_what_is_missing() {
+    let world = World::new();
+    let nobody = generate_key().net_id();
+    for (scope, words) in [
+        (Scope::Off, "discovery is off"),
+        (Scope::Host, "scope host"),
+        (Scope::Lan, "netcom join URL"),
+    ] {
+        let node = world.within(scope).build().await.unwrap();
+        let search = node.connect_with(nobody).lookup(std::time::Duration::from_millis(100));
+        let error = within(search.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::NotFound { .. }), "{error:?}");
+        assert!(error.is_retryable() && error.to_string().contains(words), "{error}");
+        assert!(scope < Scope::Lan || error.hint().unwrap().contains("netcom join URL"));
+    }
+}
+
+#[tokio::test]
+async fn nodes_are_discovered_with_what_they_say_of_themselves() {
+    let world = World::new();
+    let alice = generate_key();
+    let mut metadata = netcom::Metadata::new();
+    metadata.insert("region", "north").unwrap();
+    let server = world.node().netid(alice.clone()).metadata(metadata).build().await.unwrap();
+    let node = world.node().build().await.unwrap();
+
+    let addresses = node.discover_peer_id(server.peer_id()).await.unwrap();
+    assert_eq!(addresses, server.addresses());
+    let suffix = format!("/p2p/{}", server.peer_id());
+    assert!(addresses.iter().all(|address| address.to_string().ends_with(&suffix)));
+
+    let nodes = node.discover_netid(alice.net_id()).await.unwrap();
+    assert_eq!(nodes.keys().collect::<Vec<_>>(), [&server.peer_id()]);
+    let info = &nodes[&server.peer_id()];
+    assert_eq!(info.metadata.get("region"), Some("north"));
+    assert_eq!(info.addresses, addresses);
+    assert_eq!(node.commander().sessions().len(), 0, "nobody was connected to");
+}
+
+#[tokio::test]
+async fn a_node_that_is_its_own_entity_needs_no_proof() {
+    let world = World::new();
+    let key = generate_key();
+    let server = world.node().identity(key.clone()).build().await.unwrap();
+    answer_as(&server, "myself");
+    let node = world.node().build().await.unwrap();
+    let connection = within(node.connect_to_netid(key.net_id())).await.unwrap();
+    assert_eq!(ask(&connection).await, "myself");
+}
+
+#[tokio::test]
+async fn the_identity_of_a_data_directory_is_found() {
+    let world = World::new();
+    let store = IdentityStore::new(DataDir::open(world.path("data")).unwrap());
+    let me = store.create(None).unwrap();
+    let server = world.node().data_dir(world.path("data")).build().await.unwrap();
+    answer_as(&server, "me");
+    assert_eq!(Some(server.peer_id()), store.show().unwrap().peer_id);
+    let node = world.node().build().await.unwrap();
+    let connection = within(node.connect_to_netid(me)).await.unwrap();
+    assert_eq!(ask(&connection).await, "me");
+}
+
+/// Its environment says where to look, so it makes its nodes in processes of their own.
+#[tokio::test]
+async fn nodes_made_with_nothing_said_find_each_other_and_write_nothing() {
+    if is_alone() {
+        return make_nodes_with_nothing_said().await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let child = |scope: &str| {
+        alone("find::nodes_made_with_nothing_said_find_each_other_and_write_nothing")
+            .current_dir(folder.path())
+            .env("NETCOM_DISCOVERY", scope)
+            .env("XDG_RUNTIME_DIR", folder.path())
+            .env("HOME", folder.path().join("home"))
+            .env("XDG_DATA_HOME", folder.path().join("data"))
+            .output()
+            .unwrap()
+    };
+    let found = child("host");
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap()).collect();
+    assert_eq!(left.len(), 1, "the registry alone: {left:?}");
+    assert_eq!(left[0].file_name(), "netcom");
+
+    let refused = child("hots");
+    assert!(!refused.status.success());
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("Scope") && told.contains("hots"), "{told}");
+}
+
+async fn make_nodes_with_nothing_said() {
+    let server = Node::create().await.unwrap();
+    answer_as(&server, "found");
+    let node = Node::create().await.unwrap();
+    let entity = NetId::try_from(server.peer_id()).unwrap();
+    let connection = within(node.connect_to_netid(entity)).await.unwrap();
+    assert_eq!(ask(&connection).await, "found");
+}

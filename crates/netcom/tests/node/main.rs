@@ -1,0 +1,13 @@
+//! Nodes through the public API, on loopback alone: each test has a registry of its own, and
+//! multicast DNS at a port of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod entity;
+mod find;
+mod life;
+mod processes;
+mod refusals;
+mod roles;
+mod secrets;
+mod support;
