@@ -1,0 +1,229 @@
+//! The command line. Uses clap alone, because the build reads it too, for man pages and
+//! completions.
+
+mod nodes;
+mod transfers;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub(crate) use self::{
+    nodes::{Access, Expose, Forward, Listen, Perf, PerfLink, Ping, Pipe, Request, Serve},
+    transfers::{Receive, Send},
+};
+
+/// Connect programs by whom they want to talk to, never by where they are.
+#[derive(Debug, Parser)]
+#[command(name = "netcom", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Folder of this identity, its names and its settings
+    #[arg(long, global = true, env = "NETCOM_DATA_DIR", value_name = "DIR")]
+    #[arg(value_hint = ValueHint::DirPath, hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Answer with one JSON object, or JSON lines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How far to look for others and to show oneself: off, host, lan or global
+    #[arg(long, global = true, value_name = "SCOPE")]
+    pub(crate) discovery: Option<String>,
+    /// Say no more than needed
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Log to stderr; twice for more (NETCOM_LOG takes a filter)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, show, save and restore the identity
+    #[command(subcommand)]
+    Id(Id),
+    /// Keep own names for others
+    #[command(subcommand)]
+    Names(Names),
+    /// Run a node that answers ping, echo and perf and may take files
+    Listen(Listen),
+    /// Ask the running node how it is
+    Status,
+    /// Show or close the running node's sessions
+    #[command(subcommand)]
+    Sessions(Sessions),
+    /// Measure the way to a node, one reply after the other
+    Ping(Ping),
+    /// Send a request and print the answer
+    Request(Request),
+    /// Join stdin and stdout with those of another pipe
+    Pipe(Pipe),
+    /// Send a file, a folder or stdin
+    Send(Send),
+    /// Take files
+    Recv(Receive),
+    /// Lead a local TCP port to a port that a node exposes
+    Forward(Forward),
+    /// Let others reach a TCP port of this host
+    Expose(Expose),
+    /// Measure throughput and round trips
+    Perf(Perf),
+    /// Show the settings
+    #[command(subcommand)]
+    Config(Config),
+    /// Show what this program does, with three nodes on this host
+    Demo(Demo),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+    /// One node of the demonstration
+    #[command(hide = true)]
+    DemoNode(DemoNode),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Id {
+    /// Make the identity of this data directory
+    New,
+    /// Show the identity
+    Show,
+    /// Write the key that is you, encrypted with a passphrase
+    Export {
+        /// The file to make
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Read a key that `export` wrote into a data directory without one
+    Import {
+        /// The file to read
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+}
+
+/// Where a passphrase comes from; without any of these it is asked for.
+#[derive(Args, Debug)]
+pub(crate) struct Passphrase {
+    /// Read the passphrase from the first line of this file
+    #[arg(long, env = "NETCOM_PASSPHRASE_FILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from the first line of this file descriptor
+    #[arg(long, value_name = "FD", conflicts_with = "passphrase_file")]
+    pub(crate) passphrase_fd: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Names {
+    /// Give somebody a name
+    Add {
+        /// The name
+        name: String,
+        /// Whom it means: a NetID, PeerId, ticket or multiaddr ending in /p2p
+        target: String,
+        /// Replace what the name means
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the names
+    Ls,
+    /// Remove a name
+    Rm {
+        /// The name
+        name: String,
+    },
+    /// Show whom a name means
+    Resolve {
+        /// The name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// List the sessions
+    Ls,
+    /// Close the sessions with a node
+    Close {
+        /// The node's PeerId
+        peer: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show every setting
+    Show {
+        /// Tell where each setting comes from
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        serve: Serve,
+        #[command(flatten)]
+        access: Access,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+    /// Size of the file, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u64).range(8..=65536))]
+    pub(crate) size: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoNode {
+    /// Folder for received files
+    #[arg(long)]
+    pub(crate) receive: PathBuf,
+    /// Folder in which nodes of this host find each other
+    #[arg(long)]
+    pub(crate) registry: PathBuf,
+    /// UDP port of multicast DNS on loopback
+    #[arg(long)]
+    pub(crate) mdns_port: u16,
+    /// The only one who may use the node
+    #[arg(long)]
+    pub(crate) visitor: String,
+    /// Name in the report
+    #[arg(long)]
+    pub(crate) label: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+const EXIT_CODES: &str = "\
+TARGET is a NetID, a PeerId, a petname, a ticket or a multiaddr that ends in /p2p.
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 name not found, 4 unreachable or timeout, 5 denied.";

@@ -1,0 +1,102 @@
+//! `netcom status` and `netcom sessions`: asking the running node.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    args::Sessions,
+    context::Context,
+    control::Client,
+    failure::{Exit, Failure, Outcome},
+    output::bytes,
+};
+
+/// How long the running node may take for an answer that it has at hand.
+const WITHIN: Duration = Duration::from_secs(5);
+
+pub(crate) async fn status(context: &Context) -> Outcome {
+    let mut client = client(context).await?;
+    let status = client.ask("status", json!({}), WITHIN).await?;
+    let limits = client.ask("limits", json!({}), WITHIN).await?;
+    let mut lines = vec![
+        format!("running   process {}, version {}", status["pid"], text(&status["version"])),
+        format!("netid     {}", text(&status["netid"])),
+        format!("peer_id   {}", text(&status["peer_id"])),
+    ];
+    for address in status["addresses"].as_array().into_iter().flatten() {
+        lines.push(format!("address   {}", text(address)));
+    }
+    lines.push(format!("sessions  {} of at most {}", status["sessions"], limits["sessions"]));
+    let mut value = status;
+    value["running"] = json!(true);
+    value["limits"] = limits;
+    context.output.answer(lines.join("\n"), value)
+}
+
+pub(crate) async fn run(command: &Sessions, context: &Context) -> Outcome {
+    match command {
+        Sessions::Ls => list(context).await,
+        Sessions::Close { peer } => close(context, peer).await,
+    }
+}
+
+async fn list(context: &Context) -> Outcome {
+    let mut client = client(context).await?;
+    let mut answer = client.ask("sessions", json!({}), WITHIN).await?;
+    let links = client.ask("links", json!({}), WITHIN).await?;
+    let sessions = answer["sessions"].take();
+    let mut lines = Vec::new();
+    let none = Vec::new();
+    for session in sessions.as_array().unwrap_or(&none) {
+        let received = bytes(session["bytes_received"].as_u64().unwrap_or(0));
+        lines.push(format!(
+            "{}  {}  {} streams  {received} received",
+            text(&session["peer_id"]),
+            text(&session["state"]),
+            session["streams"],
+        ));
+        for link in links["links"].as_array().unwrap_or(&none) {
+            if link["session"] == session["session"] {
+                let use_now = if link["is_active"] == json!(true) { "in use" } else { "stands by" };
+                lines.push(format!(
+                    "  {} {} {use_now}",
+                    text(&link["kind"]),
+                    text(&link["remote"])
+                ));
+            }
+        }
+    }
+    let value = json!({ "sessions": sessions, "links": links["links"] });
+    if lines.is_empty() {
+        context.output.talk("there are no sessions");
+        return context.output.json(value);
+    }
+    context.output.answer(lines.join("\n"), value)
+}
+
+async fn close(context: &Context, peer: &str) -> Outcome {
+    let mut client = client(context).await?;
+    let answer = client.ask("close_peer", json!({ "peer_id": peer }), WITHIN).await?;
+    match answer["closed"].as_u64() {
+        Some(0) | None => {
+            let message = format!("there is no session with {peer}");
+            Err(Failure::new(Exit::NotFound, "no_session", message).hint("netcom sessions ls"))
+        }
+        Some(count) => {
+            context.output.answer(format_args!("closed {count}"), json!({ "closed": count }))
+        }
+    }
+}
+
+async fn client(context: &Context) -> Outcome<Client> {
+    let socket = context.directory().join("control.sock");
+    Client::connect(&socket).await?.ok_or_else(|| {
+        let message = format!("no node of {} runs", context.directory().display());
+        Failure::new(Exit::Unreachable, "not_running", message).hint("netcom listen")
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}

@@ -1,0 +1,95 @@
+//! What every command needs: where its identity lives, its settings, and where to answer.
+
+use std::path::PathBuf;
+
+use netcom::{DataDir, IdentityStore, PetnameBook, Target};
+
+use crate::{
+    args::{Access, Global, Serve},
+    failure::{Exit, Failure, Outcome},
+    output::Output,
+    settings::{Flags, Settings},
+};
+
+/// One run of the command.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) settings: Settings,
+    directory: PathBuf,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global, output: Output, flags: Flags) -> Outcome<Self> {
+        let directory = DataDir::locate(global.data_dir.as_deref()).map_err(|error| {
+            Failure::from_error(Exit::Usage, error.code(), &error).hint_if(error.hint())
+        })?;
+        let flags = Flags { discovery: global.discovery.clone(), ..flags };
+        let settings = Settings::load(&directory, flags)?;
+        Ok(Self { output, settings, directory })
+    }
+
+    /// Where the data directory is, whether it exists or not.
+    pub(crate) fn directory(&self) -> &PathBuf {
+        &self.directory
+    }
+
+    /// The data directory, made if need be.
+    pub(crate) fn data_dir(&self) -> Outcome<DataDir> {
+        DataDir::open(&self.directory).map_err(|error| {
+            Failure::from_error(Exit::Failure, error.code(), &error).hint_if(error.hint())
+        })
+    }
+
+    /// The data directory's keys.
+    pub(crate) fn identity(&self) -> Outcome<IdentityStore> {
+        Ok(IdentityStore::new(self.data_dir()?))
+    }
+
+    /// The data directory with an identity in it, made if need be.
+    pub(crate) fn data_dir_with_identity(&self) -> Outcome<DataDir> {
+        let data_dir = self.data_dir()?;
+        let store = IdentityStore::new(data_dir.clone());
+        if !store.has_identity() && store.show().map_err(key_failure)?.netid.is_none() {
+            match store.create(None) {
+                Ok(netid) => self.output.talk(format_args!(
+                    "made the identity {netid} in {}",
+                    self.directory.display()
+                )),
+                // Another process made it meanwhile.
+                Err(_) if store.has_identity() => {}
+                Err(error) => return Err(key_failure(error)),
+            }
+        }
+        Ok(data_dir)
+    }
+
+    /// The own names for others.
+    pub(crate) fn names(&self) -> PetnameBook {
+        PetnameBook::new(&self.directory)
+    }
+}
+
+/// What a node's flags say.
+pub(crate) fn serve_flags(serve: &Serve, access: &Access) -> Flags {
+    let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    Flags {
+        listen: some(&serve.listen),
+        allow: some(&access.list.allow),
+        allow_all: access.list.allow_all,
+        ..Flags::default()
+    }
+}
+
+/// Reads a target, or says what one looks like.
+pub(crate) fn target(text: &str) -> Outcome<Target> {
+    text.parse().map_err(|error| {
+        Failure::from_error(Exit::Usage, "bad_target", &error)
+            .hint("a NetID (n1…), a PeerId, a petname, a ticket or a multiaddr ending in /p2p/…")
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+pub(crate) fn key_failure(error: netcom::KeyFileError) -> Failure {
+    Failure::from_error(Exit::Failure, error.code(), &error).hint_if(error.hint())
+}

@@ -1,0 +1,266 @@
+//! Settings: flags over environment over the data directory's `config.toml` over defaults.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::failure::{Exit, Failure, Outcome};
+
+/// The settings and where each one comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Multiaddrs to listen at; empty for the default ones.
+    pub(crate) listen: Setting<Vec<String>>,
+    /// How far to look; `None` for the node's own default.
+    pub(crate) discovery: Setting<Option<String>>,
+    /// Where nodes meet across networks; kept for `netcom join`.
+    pub(crate) meeting_points: Setting<Vec<String>>,
+    /// Who may use what a node offers, beside its own entity.
+    pub(crate) allow: Setting<Vec<String>>,
+    pub(crate) allow_all: Setting<bool>,
+    /// The folder that takes files.
+    pub(crate) receive: Setting<Option<PathBuf>>,
+    pub(crate) max_sessions: Setting<Option<u64>>,
+    pub(crate) resume_seconds: Setting<Option<u64>>,
+    /// The file, which need not exist.
+    pub(crate) path: PathBuf,
+}
+
+/// A value and its origin.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Environment(&'static str),
+    File,
+    Default,
+}
+
+/// What the command line says; `None` for nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) listen: Option<Vec<String>>,
+    pub(crate) discovery: Option<String>,
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) allow_all: bool,
+    pub(crate) receive: Option<PathBuf>,
+}
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<Vec<String>>,
+    discovery: Option<String>,
+    meeting_points: Option<Vec<String>>,
+    allow: Option<Vec<String>>,
+    allow_all: Option<bool>,
+    receive: Option<PathBuf>,
+    limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    sessions: Option<u64>,
+    resume_seconds: Option<u64>,
+}
+
+/// The file's name in a data directory.
+const NAME: &str = "config.toml";
+/// A longer file is not ours.
+const MAX_BYTES: u64 = 256 << 10;
+
+impl Settings {
+    /// Puts the settings of a data directory together; reads its file if there is one.
+    pub(crate) fn load(data_dir: &Path, flags: Flags) -> Outcome<Self> {
+        Self::combine(data_dir, flags, |name| env::var(name).ok())
+    }
+
+    fn combine(
+        data_dir: &Path,
+        flags: Flags,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Outcome<Self> {
+        let path = data_dir.join(NAME);
+        let file = read(&path)?;
+        let variable = |name| environment(name).filter(|value| !value.is_empty());
+        let list = |name| variable(name).map(|value| split(&value));
+        let is_on = |name| match variable(name).as_deref() {
+            None => Ok(None),
+            Some("1" | "true") => Ok(Some(true)),
+            Some("0" | "false") => Ok(Some(false)),
+            Some(_) => Err(Failure::usage(format!("{name} must be 1 or 0"))),
+        };
+        // Naming somebody is narrower than allowing everyone, whatever a weaker origin says.
+        let names_somebody = flags.allow.is_some();
+        let flag_all = (flags.allow_all || names_somebody).then_some(flags.allow_all);
+        let meeting_points: Option<Vec<String>> = None;
+        Ok(Self {
+            listen: pick("--listen", flags.listen, LISTEN, list(LISTEN), file.listen, vec![]),
+            discovery: pick(
+                "--discovery",
+                flags.discovery.map(Some),
+                DISCOVERY,
+                variable(DISCOVERY).map(Some),
+                file.discovery.map(Some),
+                None,
+            ),
+            meeting_points: pick("", meeting_points, "", None, file.meeting_points, vec![]),
+            allow: pick("--allow", flags.allow, ALLOW, list(ALLOW), file.allow, vec![]),
+            allow_all: pick(
+                if names_somebody { "--allow" } else { "--allow-all" },
+                flag_all,
+                ALLOW_ALL,
+                is_on(ALLOW_ALL)?,
+                file.allow_all,
+                false,
+            ),
+            receive: pick(
+                "--receive",
+                flags.receive.map(Some),
+                RECEIVE,
+                variable(RECEIVE).map(|path| Some(path.into())),
+                file.receive.map(Some),
+                None,
+            ),
+            max_sessions: pick("", None, "", None, file.limits.sessions.map(Some), None),
+            resume_seconds: pick("", None, "", None, file.limits.resume_seconds.map(Some), None),
+            path,
+        })
+    }
+
+    /// Each setting's key, value and origin.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, Value, Origin)> {
+        vec![
+            ("listen", json!(self.listen.value), self.listen.origin),
+            ("discovery", json!(self.discovery.value), self.discovery.origin),
+            ("meeting_points", json!(self.meeting_points.value), self.meeting_points.origin),
+            ("allow", json!(self.allow.value), self.allow.origin),
+            ("allow_all", json!(self.allow_all.value), self.allow_all.origin),
+            ("receive", json!(self.receive.value), self.receive.origin),
+            ("limits.sessions", json!(self.max_sessions.value), self.max_sessions.origin),
+            ("limits.resume_seconds", json!(self.resume_seconds.value), self.resume_seconds.origin),
+        ]
+    }
+}
+
+impl Origin {
+    /// The origin for a person or a program.
+    pub(crate) fn describe(self, path: &Path) -> String {
+        match self {
+            Self::Flag(name) | Self::Environment(name) => name.to_owned(),
+            Self::File => path.display().to_string(),
+            Self::Default => "default".to_owned(),
+        }
+    }
+}
+
+const LISTEN: &str = "NETCOM_LISTEN";
+const DISCOVERY: &str = "NETCOM_DISCOVERY";
+const ALLOW: &str = "NETCOM_ALLOW";
+const ALLOW_ALL: &str = "NETCOM_ALLOW_ALL";
+const RECEIVE: &str = "NETCOM_RECEIVE";
+
+fn pick<T>(
+    flag_name: &'static str,
+    flag: Option<T>,
+    variable_name: &'static str,
+    variable: Option<T>,
+    file: Option<T>,
+    default: T,
+) -> Setting<T> {
+    let (value, origin) = if let Some(value) = flag {
+        (value, Origin::Flag(flag_name))
+    } else if let Some(value) = variable {
+        (value, Origin::Environment(variable_name))
+    } else if let Some(value) = file {
+        (value, Origin::File)
+    } else {
+        (default, Origin::Default)
+    };
+    Setting { value, origin }
+}
+
+/// A list in an environment variable: words. No target or address has a space in it.
+fn split(value: &str) -> Vec<String> {
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+fn read(path: &Path) -> Outcome<File> {
+    let failed =
+        |error: io::Error| Failure::io(format_args!("{} cannot be read", path.display()), &error);
+    let text = match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_BYTES => {
+            let message = format!("{} is too long for settings", path.display());
+            return Err(Failure::new(Exit::Usage, "config", message));
+        }
+        Ok(_) => fs::read_to_string(path).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) => return Err(failed(error)),
+    };
+    toml_edit::de::from_str(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+        let message = format!("{} line {line}: {}", path.display(), error.message());
+        Failure::new(Exit::Usage, "config", message).hint(KEYS)
+    })
+}
+
+const KEYS: &str = "the keys are listen, discovery, meeting_points, allow, allow_all, receive and, \
+                    under [limits], sessions and resume_seconds";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, flags: Flags, variables: &[(&str, &str)]) -> Outcome<Settings> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NAME), text).unwrap();
+        Settings::combine(folder.path(), flags, |name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_the_file_and_that_before_defaults() {
+        let file = "discovery = \"lan\"\nlisten = [\"/a\"]\nallow = [\"bob\"]\n";
+        let variables = [(DISCOVERY, "host"), (LISTEN, "/b /c")];
+        let flags = Flags { discovery: Some("off".into()), ..Flags::default() };
+        let settings = load(file, flags, &variables).unwrap();
+        assert_eq!(settings.discovery.value.as_deref(), Some("off"));
+        assert_eq!(settings.discovery.origin, Origin::Flag("--discovery"));
+        assert_eq!(settings.listen.value, ["/b", "/c"]);
+        assert_eq!(settings.listen.origin, Origin::Environment(LISTEN));
+        assert_eq!(settings.allow.value, ["bob"]);
+        assert_eq!(settings.allow.origin, Origin::File);
+        assert_eq!(settings.receive, Setting { value: None, origin: Origin::Default });
+    }
+
+    #[test]
+    fn naming_somebody_on_the_command_line_ends_what_the_file_allows_everyone() {
+        let flags = Flags { allow: Some(vec!["bob".into()]), ..Flags::default() };
+        let settings = load("allow_all = true", flags, &[]).unwrap();
+        assert!(!settings.allow_all.value);
+        assert!(load("allow_all = true", Flags::default(), &[]).unwrap().allow_all.value);
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_named_with_its_line() {
+        for text in ["\n\nlisten = 3\n", "\n\nlsten = []\n"] {
+            let failure = load(text, Flags::default(), &[]).unwrap_err();
+            assert_eq!((failure.exit, &*failure.code), (Exit::Usage, "config"));
+            assert!(failure.message.contains("line 3"), "{failure}");
+        }
+    }
+}

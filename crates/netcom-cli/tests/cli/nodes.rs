@@ -1,0 +1,179 @@
+//! Nodes that talk to each other.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::support::World;
+
+#[test]
+fn a_node_is_found_by_its_netid_and_pinged_with_its_path() {
+    let world = World::new();
+    let (node, ticket) = world.listen("alice", &["--ticket-file", "ticket"]);
+    assert_eq!(std::fs::read_to_string(world.path("ticket")).unwrap().trim_end(), ticket);
+    let netid = world.netid("alice");
+    for target in [netid.as_str(), ticket.as_str()] {
+        let pinged = world.run("bob", &["ping", target, "-c", "3", "-i", "0.01", "--json"]).ok();
+        let replies: Vec<Value> =
+            pinged.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(replies.len(), 3);
+        for reply in replies {
+            assert_eq!((&reply["schema"], &reply["path"]), (&1.into(), &"local".into()));
+            assert_eq!(reply["netid"], netid.as_str());
+            assert!(reply["rtt_us"].as_u64().unwrap() < 10_000_000);
+        }
+    }
+    let text = world.run("bob", &["ping", &ticket, "-c", "1"]).ok();
+    assert!(text.text().contains("local over") && text.stderr.contains("1 sent, 1 answered"));
+    assert_eq!(node.terminate(), Some(0));
+}
+
+#[test]
+fn who_is_not_known_is_not_found_and_who_is_gone_is_unreachable() {
+    let world = World::new();
+    let nobody = world.netid("carol");
+    world.run("bob", &["ping", "alice"]).failed(3, "unknown_petname");
+    let missing = world.run("bob", &["ping", &nobody, "--timeout", "2"]);
+    missing.failed(3, "not_found");
+    assert!(missing.stderr.contains("try: "));
+    world.run("bob", &["request", &nobody, "x", "--timeout", "2"]).failed(3, "not_found");
+    let (node, ticket) = world.listen("alice", &[]);
+    node.kill();
+    for arguments in [
+        &["ping", &ticket, "--timeout", "2"][..],
+        &["request", &ticket, "x", "--timeout", "2"],
+        &["pipe", &ticket, "--timeout", "2"],
+        &["perf", &ticket, "--timeout", "2"],
+        &["forward", "0", &format!("{ticket}:80"), "--timeout", "2"],
+        &["send", "registry", &ticket, "--timeout", "2"],
+    ] {
+        let ended = world.run("bob", arguments);
+        assert_eq!(ended.code, Some(4), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_request_is_answered_byte_for_byte_from_an_argument_or_stdin() {
+    let world = World::new();
+    let (_node, ticket) = world.listen("alice", &[]);
+    let answered = world.run("bob", &["request", &ticket, "hello"]).ok();
+    assert_eq!(answered.stdout, b"hello");
+    let body = crate::support::noise(1 << 20);
+    let answered = world.run_with("bob", &["request", &ticket, "-", "--json"], &body).ok();
+    assert!(answered.stdout == body);
+    let report: Value = serde_json::from_str(&answered.stderr).unwrap();
+    assert_eq!(report["bytes_received"], 1 << 20);
+}
+
+#[test]
+fn a_pipe_joins_two_processes_both_ways_and_ends_with_both() {
+    let world = World::new();
+    let mut accepting = world.command("alice", &["pipe", "--accept", "--allow-all", "--quiet"]);
+    accepting.arg("--ticket-file").arg("ticket");
+    let mut accepting = crate::support::Running::of(accepting);
+    let ticket = world.await_file("ticket");
+    accepting.say(b"from alice\n");
+    accepting.end_stdin();
+    let connected = world.run_with("bob", &["pipe", ticket.trim()], b"from bob\n").ok();
+    assert_eq!(connected.stdout, b"from alice\n");
+    assert_eq!(accepting.line(), "from bob");
+    assert_eq!(accepting.wait(), Some(0));
+}
+
+#[test]
+fn a_pipe_for_others_is_denied_before_anything_is_read() {
+    let world = World::new();
+    let accepting = ["pipe", "--accept", "--quiet", "--ticket-file", "ticket"];
+    let accepting = world.command("alice", &accepting);
+    let accepting = crate::support::Running::of(accepting);
+    let ticket = world.await_file("ticket");
+    world.run_with("bob", &["pipe", ticket.trim()], b"secret").failed(5, "denied");
+    accepting.terminate();
+}
+
+#[test]
+fn a_tcp_port_is_reached_over_a_netid() {
+    let world = World::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let serving = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut socket, _) = server.accept().unwrap();
+            let mut all = Vec::new();
+            socket.read_to_end(&mut all).unwrap();
+            all.reverse();
+            socket.write_all(&all).unwrap();
+        }
+    });
+    let exposing = world.start("alice", &["expose", &port, "--allow", &world.netid("bob")]);
+    exposing.line();
+    let target = format!("{}:{port}", world.netid("alice"));
+    let forwarding = world.start("bob", &["forward", "0", &target]);
+    let local = forwarding.line();
+    for _ in 0..2 {
+        let mut socket = TcpStream::connect(&local).unwrap();
+        socket.write_all(b"hello").unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "olleh");
+    }
+    serving.join().unwrap();
+    assert_eq!(forwarding.terminate(), Some(0));
+    assert_eq!(exposing.terminate(), Some(0));
+}
+
+#[test]
+fn perf_tells_throughput_and_round_trips_over_either_kind_of_link() {
+    let world = World::new();
+    let (_node, ticket) = world.listen("alice", &[]);
+    for link in ["tcp", "quic"] {
+        let arguments = ["perf", &ticket, "--seconds", "0.5", "--streams", "2", "--link", link];
+        let measured = world.run("bob", &[&arguments[..], &["--json"]].concat()).ok().json();
+        assert_eq!((&measured["link"], &measured["path"]), (&link.into(), &"local".into()));
+        assert!(measured["bytes_per_second"].as_u64().unwrap() > 0);
+        let rtt = &measured["rtt_us"];
+        assert!(rtt["p50"].as_u64() <= rtt["p99"].as_u64());
+        assert!(rtt["p99"].as_u64() <= rtt["max"].as_u64());
+    }
+    let latency = ["perf", &ticket, "--seconds", "0.1", "--latency", "--json"];
+    let measured = world.run("bob", &latency).ok().json();
+    assert!(measured["bytes_per_second"].is_null() && measured["rtt_us"]["p90"].is_u64());
+}
+
+#[test]
+fn two_nodes_of_one_identity_have_different_peer_ids() {
+    let world = World::new();
+    let (_first, ticket) = world.listen("alice", &[]);
+    let second = world.start("alice", &["recv", "--into", "inbox"]);
+    let other = second.line();
+    let peer = |ticket: &str| ticket.split(',').next().unwrap().to_owned();
+    assert_ne!(peer(&ticket), peer(&other));
+    world.run("alice", &["listen"]).failed(1, "data_dir_in_use");
+}
+
+#[test]
+fn no_secret_is_in_the_log_or_the_output_of_a_node_that_tells_everything() {
+    let world = World::new();
+    let (_node, ticket) = world.listen("alice", &[]);
+    world.netid("bob");
+    let told = world.run("bob", &["ping", &ticket, "-c", "1", "-vvv"]).ok();
+    assert!(told.stderr.contains("DEBUG"), "{}", told.stderr);
+    assert!(!told.stderr.contains('\u{1b}'), "colours are for terminals");
+    let info = world.run("bob", &["id", "show", "--json"]).ok().json();
+    let public = [info["netid"].as_str().unwrap(), info["peer_id"].as_str().unwrap()];
+    let mut secrets = 0;
+    for file in ["identity.key", "node.key"] {
+        let text = std::fs::read_to_string(world.path("bob").join(file)).unwrap();
+        let words = text.split_whitespace().filter(|word| word.len() >= 32);
+        for secret in words.filter(|word| !public.contains(word)) {
+            assert!(!told.stderr.contains(secret) && !told.text().contains(secret));
+            secrets += 1;
+        }
+    }
+    assert!(secrets >= 2);
+}
