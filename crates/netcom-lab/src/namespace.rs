@@ -1,0 +1,122 @@
+//! Network namespaces without a name: they live as long as somebody uses them, so nothing is left
+//! behind, however a test ends.
+
+use std::{
+    fs::File,
+    io, panic,
+    process::{Command, Stdio},
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns, unshare};
+use tokio::runtime;
+
+use crate::{LabError, Running};
+
+/// A network of its own: no interface but what is put into it, no way out.
+#[derive(Debug)]
+pub struct Namespace {
+    /// Keeps it alive.
+    handle: File,
+}
+
+impl Namespace {
+    /// Makes one, with its loopback interface up.
+    ///
+    /// # Errors
+    /// [`LabError`] says what the machine lacks.
+    pub fn new() -> Result<Self, LabError> {
+        // A thread that moved would stay there, so one is spent for it.
+        let moved = thread::spawn(|| -> io::Result<File> {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            File::open("/proc/thread-self/ns/net")
+        });
+        let handle = joined(moved.join()).map_err(LabError::Namespace)?;
+        let namespace = Self { handle };
+        namespace.ip("link set dev lo up\n")?;
+        Ok(namespace)
+    }
+
+    /// Calls `work` on a thread inside and waits for it. Sockets and threads that it makes belong
+    /// to this namespace for good.
+    ///
+    /// # Panics
+    /// If `work` does, with its words.
+    pub fn call<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        joined(thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            inside.join()
+        }))
+    }
+
+    /// Runs an asynchronous `work` on a thread inside, with a runtime of its own, and waits for it.
+    ///
+    /// # Panics
+    /// If `work` does, with its words.
+    pub fn run<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
+        self.call(|| runtime().block_on(work()))
+    }
+
+    /// Starts an asynchronous `work` on a thread inside, with a runtime of its own. It is
+    /// cancelled when the handle is dropped.
+    ///
+    /// # Panics
+    /// If the process has no file handle left.
+    pub fn start<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce() -> T + Send + 'static,
+    ) -> Running<T> {
+        let inside = Self { handle: self.handle.try_clone().expect("a file handle is left") };
+        Running::spawn(
+            async move || work().await,
+            move || {
+                inside.enter();
+                runtime()
+            },
+        )
+    }
+
+    /// Has iproute2 carry out commands inside, one a line.
+    pub(crate) fn ip(&self, commands: &str) -> Result<(), LabError> {
+        let output = self.call(|| {
+            let mut ip = Command::new("ip")
+                .args(["-batch", "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            let mut input = ip.stdin.take().expect("it is piped");
+            // One that ended early says why on stderr.
+            let _ = io::Write::write_all(&mut input, commands.as_bytes());
+            drop(input);
+            ip.wait_with_output()
+        });
+        let output = output.map_err(LabError::Ip)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(LabError::Interface { said })
+    }
+
+    /// Moves the calling thread, and what it makes from now on, into this namespace.
+    fn enter(&self) {
+        setns(&self.handle, CloneFlags::CLONE_NEWNET)
+            .expect("who was allowed to make a namespace may enter it");
+    }
+}
+
+/// What a thread returned; a panic goes on in the caller.
+pub(crate) fn joined<T>(result: thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
+fn runtime() -> runtime::Runtime {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs only a few file handles")
+}

@@ -1,0 +1,24 @@
+//! What becomes of a test where the machine cannot carry the laboratory.
+
+use std::{env, error::Error as _};
+
+use crate::{LinkSpec, Pair};
+
+/// Runs a test with a pair, or says that it cannot run here: in a line that begins with `SKIP: `,
+/// which the test runner counts.
+///
+/// # Panics
+/// If `test` does, and where NETCOM_NO_SKIP is 1 and the pair cannot be made.
+#[expect(clippy::print_stdout, reason = "skipping has to be seen")]
+pub fn with_pair(spec: LinkSpec, test: impl FnOnce(&Pair)) {
+    match Pair::new(spec) {
+        Ok(pair) => test(&pair),
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            // A line of its own, whatever was printed before.
+            println!("\nSKIP: {error}{cause}");
+            let is_forbidden = env::var("NETCOM_NO_SKIP").is_ok_and(|value| value == "1");
+            assert!(!is_forbidden, "{error}{cause}");
+        }
+    }
+}

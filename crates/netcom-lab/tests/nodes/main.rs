@@ -1,0 +1,9 @@
+//! Nodes in namespaces of their own, over links with a delay and with faults.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+mod faults;
+mod proofs;
+mod round_trips;
