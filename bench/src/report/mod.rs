@@ -1,0 +1,207 @@
+//! What a run found: as a table, as JSON, as a chart.
+
+mod chart;
+mod machine;
+mod spread;
+mod table;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::{
+    case::{Case, Findings, Measurement, Plan},
+    peers::Peer,
+};
+
+pub(crate) use self::{machine::Machine, spread::Spread, table::table};
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The version of this form.
+    schema: u32,
+    machine: Machine,
+    settings: Settings,
+    /// Measurements that were repeated because others used the machine.
+    repeated: u32,
+    peers: Vec<PeerReport>,
+    ratios: Vec<Ratio>,
+}
+
+/// How the run was made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Settings {
+    rounds: u32,
+    warm_up_seconds: f64,
+    bulk_seconds: f64,
+    latency_seconds: f64,
+    /// Of each end's runtime; as many as there are processors if nothing was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<usize>,
+}
+
+/// What was found of a peer.
+#[derive(Debug, Serialize)]
+pub(crate) struct PeerReport {
+    #[serde(skip)]
+    peer: Peer,
+    name: String,
+    title: &'static str,
+    configuration: Vec<String>,
+    facts: Vec<String>,
+    /// The share of the processors that others had in each round.
+    others: Vec<f64>,
+    cases: BTreeMap<Case, CaseReport>,
+}
+
+/// What was found of a case.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct CaseReport {
+    unit: &'static str,
+    spread: Spread,
+    /// In the order of the rounds.
+    rounds: Vec<Measurement>,
+}
+
+/// One peer to another, round by round: above 1, the first is the faster one.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ratio {
+    #[serde(skip)]
+    of: Peer,
+    #[serde(rename = "of")]
+    of_name: String,
+    #[serde(rename = "to")]
+    to_name: String,
+    #[serde(skip)]
+    to: Peer,
+    case: Case,
+    /// What the first was measured by, if it is not the case itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<Case>,
+    spread: Spread,
+}
+
+impl Report {
+    pub(crate) fn new(settings: Settings, machine: Machine, peers: &[Peer]) -> Self {
+        let peers = peers.iter().map(|&peer| PeerReport::new(peer)).collect();
+        Self { schema: SCHEMA, machine, settings, repeated: 0, peers, ratios: Vec::new() }
+    }
+
+    /// Takes one round of a peer, and the share of the processors that others had meanwhile.
+    pub(crate) fn add(&mut self, peer: Peer, findings: Findings, others: Option<f64>) {
+        let Some(report) = self.peers.iter_mut().find(|report| report.peer == peer) else { return };
+        report.facts = findings.facts;
+        report.others.extend(others);
+        for (case, measurement) in findings.cases {
+            let report = report.cases.entry(case).or_default();
+            report.unit = case.unit();
+            report.rounds.push(measurement);
+        }
+    }
+
+    /// Makes the medians when the last round is over.
+    pub(crate) fn close(&mut self, repeated: u32) {
+        self.repeated = repeated;
+        self.machine.look_again();
+        for case in self.peers.iter_mut().flat_map(|peer| peer.cases.values_mut()) {
+            case.spread = Spread::of(case.rounds.iter().map(|round| round.value));
+        }
+        self.ratios = self.compare();
+    }
+
+    /// The share of the processors that others had, over all measurements.
+    fn others(&self) -> Spread {
+        Spread::of(self.peers.iter().flat_map(|peer| peer.others.iter().copied()))
+    }
+
+    /// Ours to each of the others, in each case, and our slices to their slices.
+    fn compare(&self) -> Vec<Ratio> {
+        let mut ratios = Vec::new();
+        let (ours, others): (Vec<_>, Vec<_>) =
+            self.peers.iter().partition(|report| report.peer.is_ours());
+        for (case, by) in [
+            (Case::Bulk, None),
+            (Case::Bulk, Some(Case::BulkSlices)),
+            (Case::RoundTrip, None),
+            (Case::Request, None),
+        ] {
+            for of in &ours {
+                ratios.extend(others.iter().filter_map(|to| Ratio::new(of, to, case, by)));
+            }
+        }
+        ratios
+    }
+}
+
+impl Settings {
+    pub(crate) fn new(plan: Plan, rounds: u32, threads: Option<usize>) -> Self {
+        Self {
+            rounds,
+            warm_up_seconds: plan.warm_up.as_secs_f64(),
+            bulk_seconds: plan.bulk.as_secs_f64(),
+            latency_seconds: plan.latency.as_secs_f64(),
+            threads,
+        }
+    }
+}
+
+impl PeerReport {
+    fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            name: peer.name(),
+            title: peer.title(),
+            configuration: peer.configuration(),
+            facts: Vec::new(),
+            others: Vec::new(),
+            cases: BTreeMap::new(),
+        }
+    }
+}
+
+impl CaseReport {
+    /// Processor seconds of both ends for a gigabyte.
+    fn cpu_per_gigabyte(&self) -> Option<f64> {
+        let each = |round: &Measurement| Some(round.cpu_seconds? / (round.count as f64 / 1e9));
+        let rounds: Option<Vec<f64>> = self.rounds.iter().map(each).collect();
+        Some(Spread::of(rounds?).median)
+    }
+}
+
+impl Ratio {
+    fn new(of: &PeerReport, to: &PeerReport, case: Case, by: Option<Case>) -> Option<Self> {
+        let ours = of.cases.get(&by.unwrap_or(case))?;
+        let theirs = to.cases.get(&case)?;
+        let rounds = ours.rounds.iter().zip(&theirs.rounds).map(|(ours, theirs)| {
+            if case.is_rate() { ours.value / theirs.value } else { theirs.value / ours.value }
+        });
+        Some(Self {
+            of: of.peer,
+            of_name: of.name.clone(),
+            to: to.peer,
+            to_name: to.name.clone(),
+            case,
+            by,
+            spread: Spread::of(rounds),
+        })
+    }
+}
+
+/// Writes the results as JSON, and the chart beside them.
+pub(crate) fn save(report: &Report, file: &Path) -> Result<()> {
+    let write = |path: &Path, text: String| {
+        fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+    };
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    write(file, serde_json::to_string_pretty(report)? + "\n")?;
+    write(&file.with_extension("svg"), chart::svg(report))?;
+    println!("{} and the chart beside it tell all rounds", file.display());
+    Ok(())
+}
+
+const SCHEMA: u32 = 1;

@@ -1,0 +1,82 @@
+//! Rounds: every peer once, then again from the first.
+
+use std::{path::Path, thread, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    case::Plan,
+    cli::Options,
+    cpu::Watch,
+    peers::Peer,
+    process,
+    report::{self, Machine, Report, Settings},
+};
+
+/// Measures, and reports on the terminal and in files.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let plan = if options.quick { Plan::QUICK } else { Plan::LONG };
+    let plan = Plan { only: options.only, ..plan };
+    let rounds = options.rounds.unwrap_or(if options.quick { QUICK_ROUNDS } else { LONG_ROUNDS });
+    let peers = options.peers();
+    let machine = Machine::look();
+    if machine.is_busy() {
+        eprintln!("this machine is busy ({}): the figures will not be worth much", machine.load);
+    }
+    let settings = Settings::new(plan, rounds, options.runs.threads);
+    let mut report = Report::new(settings, machine, &peers);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut spoilt = 0;
+    for round in 1..=rounds {
+        for &peer in &peers {
+            loop {
+                eprint!("\rround {round} of {rounds}: {:40}", peer.title());
+                if options.calm {
+                    wait_for_calm()?;
+                }
+                let watch = Watch::begin();
+                let measured = runtime.block_on(process::measure(peer, plan, options.runs));
+                let findings = measured.with_context(|| failed(peer, round))?;
+                let others = watch.and_then(Watch::others);
+                if options.calm && others.is_some_and(|others| others > CALM) {
+                    spoilt += 1;
+                    ensure!(spoilt <= rounds * MAX_SPOILT, "this machine does not calm down");
+                    continue;
+                }
+                report.add(peer, findings, others);
+                break;
+            }
+        }
+    }
+    eprint!("\r{:70}\r", "");
+    report.close(spoilt);
+    println!("{}", report::table(&report));
+    let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/latest.json");
+    let file = options.save.clone().unwrap_or(latest);
+    report::save(&report, &file)
+}
+
+/// Waits until others let the processors rest for a second.
+fn wait_for_calm() -> Result<()> {
+    for _ in 0..MAX_WAIT {
+        let watch = Watch::begin();
+        thread::sleep(Duration::from_secs(1));
+        if watch.and_then(Watch::others).is_none_or(|others| others <= CALM) {
+            return Ok(());
+        }
+    }
+    bail!("this machine does not calm down")
+}
+
+fn failed(peer: Peer, round: u32) -> String {
+    format!("{} failed in round {round}", peer.title())
+}
+
+const QUICK_ROUNDS: u32 = 5;
+const LONG_ROUNDS: u32 = 21;
+/// The share of the processors that others may have in a calm measurement.
+const CALM: f64 = 0.08;
+/// Seconds to wait for one.
+const MAX_WAIT: u32 = 3600;
+/// Measurements that may be repeated, for each round.
+const MAX_SPOILT: u32 = 40;
