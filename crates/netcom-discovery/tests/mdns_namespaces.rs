@@ -99,7 +99,7 @@ async fn play(role: &str) {
     let discovery = discovery();
     let queries = [Query::NetId(key(50).net_id()), Query::Peer(key(1).peer_id())];
     match role {
-        "publisher" => discovery.publish(record(1, 50)).await.unwrap(),
+        "publisher" => discovery.publish(record(1, 50)).await.expect("it is published"),
         "seeker" => {
             for query in queries {
                 assert_eq!(find(&discovery, query, PATIENCE).await, Some(key(1).peer_id()));

@@ -2,7 +2,7 @@
 //! whose delay and faults are what the test asks for.
 //!
 //! A [`Pair`] is two namespaces and the [`Link`] between them. Code runs inside one end, on a
-//! thread of its own, with [`End::run`] or [`End::start`]; the link is cut, mended and counted
+//! thread of its own, with [`Namespace::run`] or [`Namespace::start`]; the link is cut, mended and counted
 //! from outside while it runs. Nothing that is sent leaves the two namespaces, and both are gone
 //! when the pair is dropped, or with the process.
 //!
