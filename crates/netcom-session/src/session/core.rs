@@ -18,7 +18,10 @@ use super::{
     send::Mark,
     stream::{RemoteIds, Stream},
 };
-use crate::{Code, Flow, StreamId, Time, wire::Limits};
+use crate::{
+    Code, Flow, StreamId, Time,
+    wire::{Lack, Limits},
+};
 
 /// The part of a session that outlives every link.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) peer_drain: Option<Option<StreamId>>,
     /// Set once the session is over.
     pub(crate) ended: Option<Closed>,
+    /// What arrived on each link before this side ended the session.
+    pub(crate) last_lacks: Vec<Lack>,
     /// Streams the peer reset unanswered in the second that began then.
     pub(crate) resets: (Time, u32),
 }
@@ -117,6 +122,7 @@ impl Core {
             drain: None,
             peer_drain: None,
             ended: None,
+            last_lacks: Vec::new(),
             resets: (Time(0), 0),
         }
     }

@@ -215,8 +215,15 @@ impl Session {
         let Some(closing) = &self.closing else { return };
         if self.core.is_flushed() || closing.deadline <= now {
             let (code, reason) = (closing.code, closing.reason.clone());
-            self.end(code, &reason, false, now);
+            self.end_in_order(code, &reason, now);
         }
+    }
+
+    /// Ends the session between correct peers: what arrived is acknowledged before CLOSE.
+    fn end_in_order(&mut self, code: Code, reason: &str, now: Time) {
+        let owing = self.links.iter_mut().filter(|link| link.owes_lack());
+        self.core.last_lacks = owing.map(|link| link.lack(now)).collect();
+        self.end(code, reason, false, now);
     }
 
     /// CLOSE arrived: no link is needed any more.
@@ -233,7 +240,7 @@ impl Session {
             && self.state == State::Live
             && self.core.streams.is_empty();
         if is_idle {
-            self.end(Code::IDLE, "nobody holds the session", false, now);
+            self.end_in_order(Code::IDLE, "nobody holds the session", now);
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Code, Flow, LaneId, LinkId, StreamId, Time,
-    wire::{Finals, Hello, LaneCounts},
+    wire::{Finals, Hello, Lack, LaneCounts},
 };
 
 /// What kind of transport a link is.
@@ -318,8 +318,19 @@ impl Link {
         }
     }
 
+    /// Whether something came that the peer was not told of.
+    pub(crate) fn owes_lack(&self) -> bool {
+        self.lack_due.is_some() && self.may_acknowledge()
+    }
+
+    /// An acknowledgement of what came.
+    pub(crate) fn lack(&mut self, now: Time) -> Lack {
+        let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(u64::MAX);
+        Lack { link: self.id, delay_us, lanes: self.take_lack() }
+    }
+
     /// The counts an acknowledgement tells, and marks them told.
-    pub(crate) fn take_lack(&mut self) -> LaneCounts {
+    fn take_lack(&mut self) -> LaneCounts {
         self.lack_due = None;
         self.unacknowledged_bytes = 0;
         let mut counts = LaneCounts::new();

@@ -10,8 +10,7 @@ use super::{
 use crate::{
     Flow, StreamId, Time,
     wire::{
-        Blocked, Close, Credit, Data, Frame, Lack, LinkRole, LinkState, LinkUpdate, Open, Reset,
-        Stop,
+        Blocked, Close, Credit, Data, Frame, LinkRole, LinkState, LinkUpdate, Open, Reset, Stop,
     },
 };
 
@@ -52,6 +51,11 @@ impl Core {
         }
         if link.close_queued && link.may_acknowledge() {
             link.close_queued = false;
+            // After CLOSE the peer looks at nothing more, on whichever link it comes.
+            for lack in &self.last_lacks {
+                batch.push(crate::LaneId(0), &Frame::Lack(lack.clone()));
+                link.sent_uncounted(0);
+            }
             if let Some(closed) = &self.ended {
                 let close = Close { code: closed.code, reason: closed.reason.clone() };
                 batch.push(crate::LaneId(0), &Frame::Close(close));
@@ -253,9 +257,7 @@ fn fill_lack(link: &mut Link, batch: &mut Batch, now: Time, is_allowed: bool) {
     if !is_allowed || !(has_company || is_enough || is_last || due <= now) {
         return;
     }
-    let delay_us = u64::try_from(now.since(link.newest_at).as_micros()).unwrap_or(u64::MAX);
-    let lack = Lack { link: link.id, delay_us, lanes: link.take_lack() };
-    batch.push(crate::LaneId(0), &Frame::Lack(lack));
+    batch.push(crate::LaneId(0), &Frame::Lack(link.lack(now)));
     link.sent_uncounted(0);
 }
 

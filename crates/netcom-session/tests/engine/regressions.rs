@@ -518,3 +518,29 @@ fn hundreds_of_open_streams_with_few_bytes_each_are_all_served() {
         assert_eq!(answer, Ok(ReadState::Blocked), "open, and not answered yet");
     }
 }
+
+#[test]
+fn what_arrived_is_acknowledged_before_the_session_closes_as_idle() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let stream = open(&mut pair, A, handle);
+    write(&mut pair, A, stream, Flow::Data, &Bytes::from_static(b"question"));
+    pair.run_for(Duration::from_millis(200));
+    accept_all(&mut pair, B);
+    let now = pair.now;
+    pair.session(B, 0).finish_all(stream, now).expect("an open stream");
+    pair.run_for(Duration::from_millis(200));
+    read(&mut pair, A, stream, Flow::Data);
+
+    // The last byte arrives, is read at once, and nobody holds the session any more.
+    let now = pair.now;
+    pair.session(A, handle).finish_all(stream, now).expect("an open stream");
+    pair.session(A, handle).hold(false, now);
+    pair.run_for(pair.delay);
+    read(&mut pair, B, stream, Flow::Data);
+    assert_eq!(pair.hosts[B].closed_with(0), Some(Code::IDLE));
+    pair.run_for(Duration::from_millis(200));
+
+    assert_eq!(pair.hosts[A].closed_with(handle), Some(Code::IDLE));
+    assert!(pair.hosts[A].saw(|event| *event == Event::Finished(stream, Flow::Data)));
+}

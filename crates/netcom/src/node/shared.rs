@@ -143,11 +143,11 @@ impl Shared {
             drop(stage.wait_for(|stage| *stage == Stage::Closed).await);
             return;
         }
-        self.discovery.withdraw().await;
         for address in self.transport.listen_addresses() {
             self.transport.unlisten(&address);
         }
-        self.sessions.close_all(Code::NO_ERROR, "the node was closed").await;
+        let goodbye = self.sessions.close_all(Code::NO_ERROR, "the node was closed");
+        tokio::join!(self.discovery.withdraw(), goodbye);
         self.transport.close().await;
         self.incoming.close();
         self.lock.lock().take();

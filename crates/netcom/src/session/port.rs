@@ -46,6 +46,7 @@ impl LinkClient for Port {
                 inner.remove_link(self.link, now);
             });
         });
+        self.session.node().drivers.send_modify(|count| *count -= 1);
     }
 }
 
@@ -71,6 +72,7 @@ impl SharedSession {
     /// Starts the driver of a link that the engine has taken.
     pub(super) fn start(self: &Arc<Self>, link: Link, id: LinkId) {
         let port = Port { session: Arc::clone(self), link: id };
+        self.node().drivers.send_modify(|count| *count += 1);
         let _runtime = self.node().runtime.enter();
         let driver = link.start(Arc::new(port));
         // What the engine had to say before the driver was known is asked for now.

@@ -20,7 +20,7 @@ use netcom_session::{
 };
 use netcom_transport::LinkDriver;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     AttachFailure, LinkInfo, LinkView, Sessions, StreamView,
@@ -54,6 +54,8 @@ pub(crate) struct NodeParts {
     pub(crate) services: Arc<Services>,
     pub(crate) runtime: Handle,
     pub(crate) sessions: Weak<Sessions>,
+    /// How many links' drivers run.
+    pub(crate) drivers: Arc<watch::Sender<usize>>,
 }
 
 /// Everything the lock guards.

@@ -135,7 +135,14 @@ impl Sessions {
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             spec,
             hooks,
-            node: NodeParts { clock, timer, services, runtime, sessions: me.clone() },
+            node: NodeParts {
+                clock,
+                timer,
+                services,
+                runtime,
+                sessions: me.clone(),
+                drivers: Arc::default(),
+            },
             table: Mutex::new(table),
             keys: AtomicU64::new(1),
         })
@@ -222,14 +229,14 @@ impl Sessions {
         self.table.lock().endpoint.sessions().map(|(_, session)| Arc::clone(session)).collect()
     }
 
-    /// Ends all sessions and waits until their links are gone, or for some seconds.
+    /// Ends all sessions and waits until all links are gone, also those of sessions that ended
+    /// before: a last word may still be on its way. Takes some seconds at most.
     pub(crate) async fn close_all(&self, code: Code, reason: &str) {
-        let sessions = self.all();
-        sessions.iter().for_each(|session| session.close(code, reason));
+        self.all().iter().for_each(|session| session.close(code, reason));
         let patience = self.spec.config.close_timeout + LINGER;
-        let done = future::join_all(sessions.iter().map(SharedSession::done));
+        let mut drivers = self.node.drivers.subscribe();
         // Who has not gone by then is dropped with its links.
-        let _ = time::timeout(patience, done).await;
+        let _ = time::timeout(patience, drivers.wait_for(|count| *count == 0)).await;
     }
 
     /// Takes no new streams of any peer and waits until those there are have ended.
@@ -441,6 +448,6 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sessions that may wait for a link.
 const MAX_DETACHED: usize = 1024;
 /// How long links may take to end after their session.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(4);
 /// When a refused dialer may try again.
 const RETRY_AFTER_MS: u64 = 1000;

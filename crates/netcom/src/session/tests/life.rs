@@ -22,6 +22,17 @@ async fn a_session_nobody_holds_closes_as_idle() {
 }
 
 #[tokio::test]
+async fn closing_waits_for_the_last_words_of_sessions_that_ended_before() {
+    on_each(|a, b| async move {
+        drop((a.connect(&b).await, b.accepted().await));
+        assert!(a.sessions.all().is_empty(), "nobody held the session");
+        a.sessions.close_all(Code::NO_ERROR, "").await;
+        assert_eq!(b.log.ended.lock().iter().map(|end| end.code).collect::<Vec<_>>(), [Code::IDLE]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dial_that_nobody_waits_for_any_more_leaves_nothing() {
     let (a, b) = pair(TCP).await;
     let hold = a.sessions.attach_dialled(a.dial_at(&b, &b.address).await).unwrap();
