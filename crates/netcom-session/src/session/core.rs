@@ -313,7 +313,9 @@ impl Core {
     /// Forgets a stream whose halves have all ended.
     pub(crate) fn settle(&mut self, id: StreamId) {
         let is_ended = self.streams.get(&id).is_some_and(|stream| stream.is_ended());
-        if !is_ended {
+        // After the session's end a stream is kept until it is released: whether all of it was
+        // delivered, nobody could tell otherwise.
+        if !is_ended || self.ended.is_some() {
             return;
         }
         let Some(stream) = self.streams.remove(&id) else { return };

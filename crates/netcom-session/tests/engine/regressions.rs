@@ -544,3 +544,32 @@ fn what_arrived_is_acknowledged_before_the_session_closes_as_idle() {
     assert_eq!(pair.hosts[A].closed_with(handle), Some(Code::IDLE));
     assert!(pair.hosts[A].saw(|event| *event == Event::Finished(stream, Flow::Data)));
 }
+
+#[test]
+fn what_was_delivered_is_still_known_after_the_session_ended_and_all_was_read() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let stream = open(&mut pair, A, handle);
+    write(&mut pair, A, stream, Flow::Data, &Bytes::from_static(b"question"));
+    pair.run_for(Duration::from_millis(200));
+    accept_all(&mut pair, B);
+    write(&mut pair, B, stream, Flow::Data, &Bytes::from_static(b"answer"));
+    for (side, handle) in [(A, handle), (B, 0)] {
+        let now = pair.now;
+        pair.session(side, handle).finish_all(stream, now).expect("an open stream");
+        pair.run_for(Duration::from_millis(200));
+    }
+    let now = pair.now;
+    pair.session(B, 0).close(Code::NO_ERROR, "", now);
+    pair.run_for(Duration::from_millis(200));
+
+    assert_eq!(pair.hosts[A].closed_with(handle), Some(Code::NO_ERROR));
+    let (mut chunks, session) = (VecDeque::new(), pair.session(A, handle));
+    for _ in 0..2 {
+        let state = session.read(stream, Flow::Data, 100, &mut chunks, now);
+        assert_eq!(state, Ok(ReadState::Finished));
+        assert!(session.send_progress(stream, Flow::Data).is_some_and(|sent| sent.is_finished));
+    }
+    session.release(stream, now);
+    assert_eq!(session.stats().streams, 0);
+}
