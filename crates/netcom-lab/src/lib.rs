@@ -2,9 +2,9 @@
 //! whose delay and faults are what the test asks for.
 //!
 //! A [`Pair`] is two namespaces and the [`Link`] between them. Code runs inside one end, on a
-//! thread of its own, with [`Namespace::run`] or [`Namespace::start`]; the link is cut, mended and counted
-//! from outside while it runs. Nothing that is sent leaves the two namespaces, and both are gone
-//! when the pair is dropped, or with the process.
+//! thread of its own, with [`Namespace::run`] or [`Namespace::start`]; the link is cut, mended and
+//! counted from outside while it runs. Nothing that is sent leaves the two namespaces, and both
+//! are gone when the pair is dropped, or with the process.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -37,19 +37,19 @@ fn who_is_not_known_is_not_found_and_who_is_gone_is_unreachable() {
     let world = World::new();
     let nobody = world.netid("carol");
     world.run("bob", &["ping", "alice"]).failed(3, "unknown_petname");
-    let missing = world.run("bob", &["ping", &nobody, "--timeout", "2"]);
+    let missing = world.run("bob", &["ping", &nobody, "--timeout", "0.5"]);
     missing.failed(3, "not_found");
     assert!(missing.stderr.contains("try: "));
-    world.run("bob", &["request", &nobody, "x", "--timeout", "2"]).failed(3, "not_found");
+    world.run("bob", &["request", &nobody, "x", "--timeout", "0.5"]).failed(3, "not_found");
     let (node, ticket) = world.listen("alice", &[]);
     node.kill();
     for arguments in [
-        &["ping", &ticket, "--timeout", "2"][..],
-        &["request", &ticket, "x", "--timeout", "2"],
-        &["pipe", &ticket, "--timeout", "2"],
-        &["perf", &ticket, "--timeout", "2"],
-        &["forward", "0", &format!("{ticket}:80"), "--timeout", "2"],
-        &["send", "registry", &ticket, "--timeout", "2"],
+        &["ping", &ticket, "--timeout", "0.5"][..],
+        &["request", &ticket, "x", "--timeout", "0.5"],
+        &["pipe", &ticket, "--timeout", "0.5"],
+        &["perf", &ticket, "--timeout", "0.5"],
+        &["forward", "0", &format!("{ticket}:80"), "--timeout", "0.5"],
+        &["send", "registry", &ticket, "--timeout", "0.5"],
     ] {
         let ended = world.run("bob", arguments);
         assert_eq!(ended.code, Some(4), "{arguments:?}: {ended:?}");
