@@ -320,18 +320,8 @@ async fn a_taken_name_is_left_alone_and_a_free_one_is_found() {
 async fn a_receiver_that_died_after_the_rename_is_not_sent_everything_again() {
     let pair = Pair::new();
     pair.write("film", &noise(3 << 20));
-    // Everything but the farewell arrives.
-    let (sent, ..) = {
-        let (to_receiver, at_receiver) = pipe(WHOLE);
-        let (to_sender, at_sender) = pipe(WHOLE);
-        let left = to_receiver.left.clone();
-        let taking = pair.take("alice", at_receiver, Cutting { inner: to_sender, left });
-        let scan = Arc::new(scan(&pair.from.path().join("film"), None, false).unwrap());
-        let log = &mut SentLog::in_memory();
-        let sent = sender(scan).run(at_sender, to_receiver, log).await;
-        (sent, taking.await)
-    };
-    assert!(sent.is_err());
+    // Everything but the farewells arrives.
+    assert!(pair.attempt_cut_at_the_end(false).await.is_err());
     assert_eq!(pair.received(), ["film"]);
     let (sent, incoming, count) = pair.attempt("film", WHOLE).await;
     let sent = sent.unwrap();
@@ -341,17 +331,44 @@ async fn a_receiver_that_died_after_the_rename_is_not_sent_everything_again() {
     assert_eq!(pair.partial(), 0);
 }
 
-/// Breaks the other direction as soon as `Done` is about to go.
+#[tokio::test]
+async fn a_receiver_that_leaves_without_hearing_the_goodbye_has_the_file_all_the_same() {
+    let pair = Pair::new();
+    pair.write("film", &noise(100));
+    let sent = pair.attempt_cut_at_the_end(true).await.unwrap();
+    assert_eq!((sent.name.as_str(), sent.bytes), ("film", 100));
+    assert_eq!(pair.received(), ["film"]);
+}
+
+impl Pair {
+    /// Sends `film`; the way to the receiver breaks when that says `Done`, which arrives or not.
+    async fn attempt_cut_at_the_end(&self, is_told: bool) -> Result<Sent, TransferError> {
+        let (to_receiver, at_receiver) = pipe(WHOLE);
+        let (to_sender, at_sender) = pipe(WHOLE);
+        let left = to_receiver.left.clone();
+        let cutting = Cutting { inner: to_sender, left, is_told };
+        let taking = self.take("alice", at_receiver, cutting);
+        let scan = Arc::new(scan(&self.from.path().join("film"), None, false).unwrap());
+        let sent = sender(scan).run(at_sender, to_receiver, &mut SentLog::in_memory()).await;
+        let _ = taking.await.unwrap();
+        sent
+    }
+}
+
+/// Breaks the other direction as soon as `Done` is about to go, and this one unless it may.
 struct Cutting {
     inner: PipeEnd,
     left: Arc<AtomicU64>,
+    is_told: bool,
 }
 
 impl Sink for Cutting {
     async fn give(&mut self, bytes: Bytes) -> Result<(), TransferError> {
         if bytes[0] == 13 {
             self.left.store(0, Ordering::Relaxed);
-            self.inner.to = None;
+            if !self.is_told {
+                self.inner.to = None;
+            }
         }
         self.inner.give(bytes).await
     }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// Nothing here takes longer, however busy the machine is.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at what another process does; spinning would hold it up.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A host: a registry in which its nodes find each other, and data directories.
 pub(crate) struct World {
@@ -23,7 +25,6 @@ pub(crate) struct World {
 }
 
 /// What a run ended with.
-#[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
@@ -191,6 +192,14 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
     lines
 }
 
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.stdout[..self.stdout.len().min(4000)];
+        write!(f, "exit code {:?}\n{}\n", self.code, String::from_utf8_lossy(shown))?;
+        f.write_str(&self.stderr)
+    }
+}
+
 impl Ended {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap().trim_end()
@@ -243,7 +252,7 @@ impl World {
         loop {
             match fs::read_to_string(self.path(name)) {
                 Ok(text) => return text,
-                Err(_) if start.elapsed() < WITHIN => thread::yield_now(),
+                Err(_) if start.elapsed() < WITHIN => thread::sleep(LOOK_AGAIN),
                 Err(error) => panic!("{name}: {error}"),
             }
         }

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
-use crate::support::{Ended, Running, World, noise, read};
+use crate::support::{Ended, LOOK_AGAIN, Running, World, noise, read};
 
 const WINDOW: u64 = 1 << 20;
 
@@ -162,7 +162,7 @@ impl World {
         let start = std::time::Instant::now();
         while self.part() < bytes {
             assert!(start.elapsed().as_secs() < 60, "the transfer does not move");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
