@@ -18,8 +18,8 @@ const DIRECTORY: &str = "NETCOM_TEST_DIRECTORY";
 
 /// The only role: publishes one record in the registry until it is ended.
 async fn publish() {
-    let discovery = discovery(&env::var(DIRECTORY).unwrap());
-    discovery.publish(record(1, 50)).await.unwrap();
+    let discovery = discovery(&env::var(DIRECTORY).expect("set with the role"));
+    discovery.publish(record(1, 50)).await.expect("it is published");
     ready().await;
 }
 

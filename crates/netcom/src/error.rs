@@ -1,6 +1,6 @@
 //! Why a node cannot be made, listen, find or connect.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use netcom_discovery::{ParseScopeError, ResolveError, Scope};
 use netcom_identity::{NetId, NetIdError, PeerId, Petname, RepresentationError, Target};
@@ -94,7 +94,7 @@ pub enum DiscoverError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// Nobody knows where the target is.
-    #[error("{target} was not found {}", Place(*scope))]
+    #[error("{} was not found {}", Short(target), Place(*scope))]
     NotFound {
         /// Who was looked for.
         target: Target,
@@ -110,7 +110,7 @@ pub enum ConnectError {
         scope: Scope,
     },
     /// The target is known, and nothing leads there now. Worth retrying.
-    #[error("no way led to {target}: {reason}")]
+    #[error("no way led to {}: {reason}", Short(target))]
     Unreachable {
         /// Who was dialled.
         target: Target,
@@ -120,7 +120,7 @@ pub enum ConnectError {
         attempts: Vec<Attempt>,
     },
     /// It took too long. Worth retrying.
-    #[error("{target} did not answer within {after:?}")]
+    #[error("{} did not answer within {after:?}", Short(target))]
     Timeout {
         /// Who was dialled.
         target: Target,
@@ -161,7 +161,7 @@ pub enum ConnectError {
         peer: PeerId,
     },
     /// The entity's nodes are known and none offers the service.
-    #[error("no node of {target} offers {service}; offered: {}", list(offered))]
+    #[error("no node of {} offers {service}; offered: {}", Short(target), list(offered))]
     NoSuchService {
         /// Who was looked for.
         target: Target,
@@ -336,9 +336,12 @@ impl ConnectError {
             Self::NotFound { scope, .. } | Self::NoOtherNode { scope, .. } => {
                 Some(how_to_find(*scope))
             }
-            Self::Unreachable { target, .. } | Self::Timeout { target, .. } => {
-                Some(format!("check that the node runs, then: netcom ping {target}"))
-            }
+            Self::Unreachable { target, .. } | Self::Timeout { target, .. } => Some(match target {
+                Target::Ticket(_) => {
+                    "check that the node runs; if it has moved, ask for a new ticket".to_owned()
+                }
+                _ => format!("check that the node runs, then: netcom ping {target}"),
+            }),
             Self::Denied { .. } => Some("ask the owner: netcom listen --allow …".to_owned()),
             Self::WrongPeer { .. } => Some("ask for a new ticket".to_owned()),
             Self::NotRepresented { source, .. } => match source {
@@ -368,11 +371,23 @@ impl ConnectError {
     }
 }
 
+/// A target as a sentence names it: of a ticket, whom it leads to.
+struct Short<'a>(&'a Target);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Target::Ticket(ticket) => ticket.peer_id().fmt(f),
+            target => target.fmt(f),
+        }
+    }
+}
+
 /// Where was looked, and what is missing for looking further.
 struct Place(Scope);
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Scope::Off => "among known addresses, and discovery is off",
             Scope::Host => "on this host, and discovery goes no further (scope host)",
