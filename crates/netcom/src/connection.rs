@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::{
     request::{self, RequestError, RequestOptions},
+    service::XAuth,
     session::{Hold, LinkView, Opened, StreamHandle},
     stream::{ByteStream, IncomingStream, MessageStream, OpenError, XStream, protocol},
 };
@@ -217,6 +218,12 @@ impl Connection {
     #[must_use]
     pub fn netid(&self) -> Option<NetId> {
         self.0.netid
+    }
+
+    /// Everything the other side has proven of itself.
+    #[must_use]
+    pub fn xauth(&self) -> Arc<XAuth> {
+        self.0.place.lock().hold.visitor()
     }
 
     /// How the peer is reached, and why so.

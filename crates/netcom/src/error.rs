@@ -160,14 +160,14 @@ pub enum ConnectError {
         /// This node.
         peer: PeerId,
     },
-    /// The entity's nodes are known and none offers the service.
+    /// The entity's nodes are known and none offers the service, or says of itself what is wanted.
     #[error("no node of {} offers {service}; offered: {}", Short(target), list(offered))]
     NoSuchService {
         /// Who was looked for.
         target: Target,
-        /// The service wanted.
+        /// The service wanted, and the metadata.
         service: String,
-        /// What the nodes found do offer.
+        /// What the nodes found do offer and say.
         offered: Vec<String>,
     },
     /// The petname book does not know the name.
@@ -422,3 +422,82 @@ pub(crate) fn reasons(attempts: &[Attempt]) -> String {
 }
 
 const MAX_REASONS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use netcom_identity::SecretKey;
+
+    use super::*;
+
+    fn connect_errors() -> Vec<ConnectError> {
+        let peer = SecretKey::from_bytes(&[1; 32]).peer_id();
+        let target = Target::PeerId(peer);
+        let name: Petname = "alice".parse().unwrap();
+        vec![
+            ConnectError::NotFound { target: target.clone(), scope: Scope::Lan },
+            ConnectError::Unreachable {
+                target: target.clone(),
+                reason: "refused".to_owned(),
+                attempts: Vec::new(),
+            },
+            ConnectError::Timeout { target: target.clone(), after: Duration::from_secs(1) },
+            ConnectError::Denied { peer, reason: "not for strangers".to_owned() },
+            ConnectError::WrongPeer { expected: peer, found: peer },
+            ConnectError::SelfDial { peer },
+            ConnectError::NoSuchService {
+                target,
+                service: "chat".to_owned(),
+                offered: vec!["mail (1)".to_owned()],
+            },
+            ConnectError::NoPetnames { name },
+            ConnectError::NameUnsupported { name: "example.com".to_owned() },
+            ConnectError::Refused { peer, code: Code::OVERLOADED },
+            ConnectError::Full,
+            ConnectError::Closed,
+        ]
+    }
+
+    #[test]
+    fn each_failure_to_connect_has_its_own_code_and_one_sentence() {
+        let errors = connect_errors();
+        let codes: BTreeSet<_> = errors.iter().map(ConnectError::code).collect();
+        assert_eq!(codes.len(), errors.len());
+        for error in &errors {
+            let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(error.code().chars().all(is_name), "{error:?}");
+            let sentence = error.to_string();
+            assert!(!sentence.contains('\n') && !sentence.ends_with('.'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_worth_retrying() {
+        let errors = connect_errors();
+        let retryable = errors.iter().filter(|error| error.is_retryable());
+        let codes: Vec<_> = retryable.map(ConnectError::code).collect();
+        assert_eq!(codes, ["not_found", "unreachable", "timeout", "refused"]);
+    }
+
+    #[test]
+    fn who_cannot_be_reached_is_named_with_what_to_try() {
+        for error in connect_errors() {
+            let needs_hint = matches!(
+                error,
+                ConnectError::NotFound { .. }
+                    | ConnectError::Unreachable { .. }
+                    | ConnectError::Timeout { .. }
+                    | ConnectError::Denied { .. }
+                    | ConnectError::WrongPeer { .. }
+            );
+            assert!(!needs_hint || error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
+        }
+        let peer = SecretKey::from_bytes(&[1; 32]).peer_id();
+        let address = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+        let ticket = Box::new(netcom_identity::Ticket::new(peer, [address]).unwrap());
+        let target = Target::Ticket(ticket);
+        let error = ConnectError::Timeout { target, after: Duration::from_secs(1) };
+        assert!(error.to_string().starts_with(&peer.to_string()), "{error}");
+    }
+}

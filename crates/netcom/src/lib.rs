@@ -106,7 +106,7 @@ pub use crate::{
     node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},
     private_file::PrivateFileError,
     request::{RequestError, RequestOptions},
-    service::{HandlerError, Request, ServeError, Service, ServiceHandle, Visitor},
+    service::{HandlerError, Request, ServeError, Service, ServiceHandle, Visitor, XAuth},
     stream::{
         ByteReceiver, ByteSender, ByteStream, Delivery, ErrorReceiver, ErrorSender, IncomingStream,
         MAX_MESSAGE, MessageReceiver, MessageSender, MessageStream, OpenError, StreamError,

@@ -2,13 +2,15 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use netcom_identity::{Multiaddr, PeerId, Role, Service};
+use netcom_identity::{Multiaddr, PeerId, Role};
+
+use super::needs::{Needs, Offer};
 
 /// The nodes found so far, and what became of each.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     nodes: BTreeMap<PeerId, Node>,
-    /// What nodes offer that lack the service wanted.
+    /// What nodes offer that lack what is needed.
     offered: Vec<String>,
     found: usize,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Finding<'a> {
     pub(crate) addresses: &'a [Multiaddr],
     pub(crate) role: Role,
     /// What it offers; `None` if it has not said.
-    pub(crate) services: Option<&'a [Service]>,
+    pub(crate) offer: Option<&'a Offer>,
     /// Whether it failed lately.
     pub(crate) has_failed: bool,
     pub(crate) source: &'static str,
@@ -47,20 +49,22 @@ struct Node {
 }
 
 impl Candidates {
-    /// Takes news of a node; one that does not offer `service` is only remembered for the error.
-    pub(crate) fn offer(&mut self, finding: &Finding<'_>, service: Option<&str>) {
-        if let (Some(wanted), Some(services)) = (service, finding.services)
-            && !services.iter().any(|service| service.name() == wanted)
-        {
-            self.nodes.remove(&finding.peer);
-            for service in services {
-                let service = service.to_string();
-                if !self.offered.contains(&service) && self.offered.len() < MAX_OFFERED {
-                    self.offered.push(service);
+    /// Takes news of a node; one that does not offer what is needed is only remembered for the
+    /// error, and one that has not said is waited for where metadata is needed.
+    pub(crate) fn offer(&mut self, finding: &Finding<'_>, needs: &Needs) {
+        match finding.offer {
+            Some(offer) if !needs.are_met_by(offer) => {
+                self.nodes.remove(&finding.peer);
+                for line in offer.lines() {
+                    if !self.offered.contains(&line) && self.offered.len() < MAX_OFFERED {
+                        self.offered.push(line);
+                    }
                 }
+                self.found += 1;
+                return;
             }
-            self.found += 1;
-            return;
+            None if !needs.metadata.is_empty() => return,
+            _ => {}
         }
         let place = self.found;
         self.found += 1;
@@ -110,7 +114,7 @@ impl Candidates {
         self.nodes.len()
     }
 
-    /// What was offered in place of the service wanted; `None` if nobody was turned down.
+    /// What was offered in place of what is needed; `None` if nobody was turned down.
     pub(crate) fn turned_down(&self) -> Option<Vec<String>> {
         (self.nodes.is_empty() && self.found > 0).then(|| self.offered.clone())
     }
@@ -120,7 +124,7 @@ const MAX_OFFERED: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use netcom_identity::SecretKey;
+    use netcom_identity::{SecretKey, Service};
 
     use super::*;
 
@@ -137,7 +141,7 @@ mod tests {
             peer: peer(seed),
             addresses,
             role: Role::Peer,
-            services: None,
+            offer: None,
             has_failed: false,
             source: "host",
         }
@@ -151,10 +155,10 @@ mod tests {
     fn servers_come_first_and_who_failed_lately_last() {
         let mut candidates = Candidates::default();
         let at = [address(1)];
-        candidates.offer(&Finding { has_failed: true, ..finding(1, &at) }, None);
-        candidates.offer(&finding(2, &at), None);
-        candidates.offer(&finding(3, &at), None);
-        candidates.offer(&Finding { role: Role::Server, ..finding(4, &at) }, None);
+        candidates.offer(&Finding { has_failed: true, ..finding(1, &at) }, &Needs::default());
+        candidates.offer(&finding(2, &at), &Needs::default());
+        candidates.offer(&finding(3, &at), &Needs::default());
+        candidates.offer(&Finding { role: Role::Server, ..finding(4, &at) }, &Needs::default());
         assert_eq!(order(&mut candidates, false), [peer(4), peer(2), peer(3)]);
         assert_eq!(order(&mut candidates, true), [peer(1)]);
         assert_eq!(candidates.len(), 4);
@@ -163,9 +167,9 @@ mod tests {
     #[test]
     fn a_node_is_dialled_once_at_a_time_and_at_no_address_twice() {
         let mut candidates = Candidates::default();
-        candidates.offer(&finding(1, &[address(1)]), None);
+        candidates.offer(&finding(1, &[address(1)]), &Needs::default());
         assert_eq!(candidates.next(true).unwrap().addresses, [address(1)]);
-        candidates.offer(&finding(1, &[address(1), address(2)]), None);
+        candidates.offer(&finding(1, &[address(1), address(2)]), &Needs::default());
         assert_eq!(candidates.next(true), None, "in flight");
         candidates.failed(&peer(1));
         assert_eq!(candidates.next(false), None, "it failed just now");
@@ -175,17 +179,26 @@ mod tests {
     }
 
     #[test]
-    fn nodes_without_the_service_are_not_dialled_and_what_they_offer_is_told() {
+    fn nodes_without_what_is_needed_are_not_dialled_and_what_they_offer_is_told() {
         let mut candidates = Candidates::default();
         let at = [address(1)];
-        let [chat, mail] = ["chat", "mail"].map(|name| Service::new(name, ["1"]).unwrap());
-        let services = [chat];
-        candidates.offer(&Finding { services: Some(&services), ..finding(1, &at) }, Some("mail"));
-        assert_eq!(candidates.turned_down().unwrap(), ["chat (1)"]);
+        let offer = |name, region| {
+            let mut offer = Offer::default();
+            offer.services.push(Service::new(name, ["1"]).unwrap());
+            offer.metadata.insert("region", region).unwrap();
+            offer
+        };
+        let (chat, mail, far) = (offer("chat", "eu"), offer("mail", "eu"), offer("mail", "us"));
+        let mut needs = Needs { service: Some("mail".to_owned()), ..Needs::default() };
+        candidates.offer(&Finding { offer: Some(&chat), ..finding(1, &at) }, &needs);
+        assert_eq!(candidates.turned_down().unwrap(), ["chat (1)", "region=eu"]);
         assert_eq!(candidates.next(true), None);
-        let services = [mail];
-        candidates.offer(&Finding { services: Some(&services), ..finding(2, &at) }, Some("mail"));
+        needs.metadata.push(("region".to_owned(), "eu".to_owned()));
+        candidates.offer(&Finding { offer: Some(&far), ..finding(2, &at) }, &needs);
+        candidates.offer(&finding(3, &at), &needs);
+        assert_eq!(candidates.next(true), None, "elsewhere, or not said");
+        candidates.offer(&Finding { offer: Some(&mail), ..finding(3, &at) }, &needs);
         assert_eq!(candidates.turned_down(), None);
-        assert_eq!(order(&mut candidates, true), [peer(2)]);
+        assert_eq!(order(&mut candidates, true), [peer(3)]);
     }
 }

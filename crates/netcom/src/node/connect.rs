@@ -14,7 +14,7 @@ use netcom_session::{Code, LinkKind, State};
 use netcom_transport::Link;
 use tokio::time::Instant;
 
-use super::{handle::Handle, search::Search, shared::Shared};
+use super::{handle::Handle, needs::Needs, search::Search, shared::Shared};
 use crate::{
     connection::{Connection, Failover},
     error::ConnectError,
@@ -43,7 +43,7 @@ pub struct ConnectBuilder {
 /// How to connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) service: Option<String>,
+    pub(crate) needs: Needs,
     pub(crate) timeout: Duration,
     pub(crate) lookup: Duration,
     pub(crate) failover: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Wanted {
 impl ConnectBuilder {
     pub(crate) fn new(handle: Arc<Handle>, target: Target) -> Self {
         let options = Options {
-            service: None,
+            needs: Needs::default(),
             timeout: Duration::from_secs(15),
             lookup: Duration::from_secs(3),
             failover: false,
@@ -76,7 +76,14 @@ impl ConnectBuilder {
 
     /// Reaches only a node that says it offers a service of this name. Default: any node.
     pub fn service(mut self, name: impl Into<String>) -> Self {
-        self.options.service = Some(name.into());
+        self.options.needs.service = Some(name.into());
+        self
+    }
+
+    /// Reaches only a node whose record says this of it, as in `where_is("region", "eu")`. Several
+    /// of these must all hold. Default: any node.
+    pub fn where_is(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.needs.metadata.push((key.into(), value.into()));
         self
     }
 
@@ -266,7 +273,7 @@ impl Shared {
             session.state() == State::Live
                 && wanted.peer.is_none_or(|wanted| wanted == peer)
                 && wanted.netid.is_none_or(|netid| session.visitor().netids().contains(&netid))
-                && self.offers(&peer, options.service.as_deref())
+                && self.offers(&peer, &options.needs)
                 && options.link.is_none_or(|kind| uses(session, kind))
         };
         self.sessions.all().into_iter().filter(fits).min_by_key(|session| session.key())
@@ -291,12 +298,14 @@ impl Shared {
         is_there
     }
 
-    /// Whether a node is known to offer a service.
-    fn offers(&self, peer: &PeerId, service: Option<&str>) -> bool {
-        let Some(wanted) = service else { return true };
+    /// Whether a node is known to offer what is needed.
+    fn offers(&self, peer: &PeerId, needs: &Needs) -> bool {
+        if needs.is_empty() {
+            return true;
+        }
         let peers = self.peers.lock();
-        let services = peers.get(peer).and_then(|peer| peer.services.as_ref());
-        services.is_some_and(|services| services.iter().any(|offer| offer.name() == wanted))
+        let offer = peers.get(peer).and_then(|peer| peer.offer.as_ref());
+        offer.is_some_and(|offer| needs.are_met_by(offer))
     }
 }
 

@@ -7,6 +7,7 @@ mod discover;
 mod handle;
 mod hooks;
 mod incoming;
+mod needs;
 mod peers;
 mod proofs;
 mod publish;

@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
-use netcom_identity::{MAX_ADDRESSES, Multiaddr, NetId, PeerId, Service};
+use netcom_identity::{MAX_ADDRESSES, Multiaddr, NetId, PeerId};
 use netcom_identity::{NodeRecord, Role};
 use tokio::time::Instant;
+
+use super::needs::Offer;
 
 /// Nodes heard of, the one not heard of for longest forgotten first.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ pub(crate) struct Peer {
     /// What it said it is there for.
     pub(crate) role: Role,
     /// What it said it offers; `None` if it said nothing.
-    pub(crate) services: Option<Vec<Service>>,
+    pub(crate) offer: Option<Offer>,
     /// When a dial or a session of it failed last.
     failed: Option<Instant>,
     heard: u64,
@@ -39,7 +41,7 @@ impl Peers {
         peer.addresses = record.addresses().to_vec();
         peer.netids.extend(netid);
         peer.role = record.role();
-        peer.services = Some(record.services().to_vec());
+        peer.offer = Some(Offer::of(record));
     }
 
     /// Remembers where a node is said to be.

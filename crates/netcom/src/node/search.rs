@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     candidates::{Candidate, Candidates, Finding},
     connect::{Options, Wanted, timed_out},
+    needs::Offer,
     shared::Shared,
 };
 use crate::{
@@ -129,7 +130,7 @@ impl<'a> Search<'a> {
                 peer,
                 addresses: &known.addresses,
                 role: known.role,
-                services: known.services.as_deref(),
+                offer: known.offer.as_ref(),
                 has_failed: self.node.peers.lock().has_failed(&peer, Instant::now()),
                 source: "memory",
             };
@@ -152,7 +153,7 @@ impl<'a> Search<'a> {
                     peer: *record.peer_id(),
                     addresses: record.addresses(),
                     role: record.role(),
-                    services: Some(record.services()),
+                    offer: Some(&Offer::of(record)),
                     has_failed: self.has_failed(record.peer_id()),
                     source: news.source,
                 };
@@ -168,7 +169,7 @@ impl<'a> Search<'a> {
             peer,
             addresses,
             role: Role::default(),
-            services: None,
+            offer: None,
             has_failed: self.has_failed(&peer),
             source,
         };
@@ -178,7 +179,7 @@ impl<'a> Search<'a> {
     fn offer_finding(&mut self, finding: &Finding<'_>) {
         // This node is never the one that is meant.
         if finding.peer != self.node.peer {
-            self.candidates.offer(finding, self.options.service.as_deref());
+            self.candidates.offer(finding, &self.options.needs);
         }
     }
 
@@ -268,8 +269,9 @@ impl<'a> Search<'a> {
         if let Some(told) = told {
             return told;
         }
-        if let (Some(offered), Some(service)) = (offered, &self.options.service) {
-            return ConnectError::NoSuchService { target, service: service.clone(), offered };
+        if let (Some(offered), false) = (offered, self.options.needs.is_empty()) {
+            let service = self.options.needs.to_string();
+            return ConnectError::NoSuchService { target, service, offered };
         }
         if self.candidates.len() > 0 {
             let reason = reasons(&attempts);

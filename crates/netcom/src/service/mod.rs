@@ -15,12 +15,17 @@ use crate::{access::Access, stream::XStream};
 
 pub use self::handler::{HandlerError, Request};
 
-/// Who asks, as proven by the link.
+/// Who the other side is, as proven by the link before a byte of an application travelled: its
+/// PeerId by the handshake's signature, its entities by proofs of representation that are bound to
+/// that PeerId.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Visitor {
     peer: PeerId,
     netids: Vec<NetId>,
 }
+
+/// The name that document 000 gives to what both sides prove to each other.
+pub type XAuth = Visitor;
 
 /// A protocol that a node serves: a name, versions, a rule of access, a handler.
 ///

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use netcom::{
-    ConnectError, HandlerError, NodeEvent, RequestOptions, Role, Scope, Service, generate_key,
+    ConnectError, HandlerError, Metadata, NodeEvent, RequestOptions, Role, Scope, Service,
+    generate_key,
 };
 
 use crate::support::{Mortal, World, answer_as, ask, within};
@@ -119,8 +120,14 @@ async fn only_a_node_that_offers_the_service_is_reached() {
         })
         .unwrap()
     };
-    let chat = world.node().netid(alice.clone()).build().await.unwrap();
-    let mail = world.node().netid(alice.clone()).build().await.unwrap();
+    let metadata = |region| {
+        let mut metadata = Metadata::new();
+        metadata.insert("region", region).unwrap();
+        metadata
+    };
+    let alices = || world.node().netid(alice.clone());
+    let chat = alices().metadata(metadata("north")).build().await.unwrap();
+    let mail = alices().metadata(metadata("south")).build().await.unwrap();
     let node = world.node().build().await.unwrap();
     let (mut chat_events, mut mail_events) = (chat.events(), mail.events());
     let _chat = chat.serve(echo("chat")).unwrap();
@@ -135,6 +142,10 @@ async fn only_a_node_that_offers_the_service_is_reached() {
         let connection = within(node.connect_with(alice.net_id()).service(service).connect());
         assert_eq!(connection.await.unwrap().peer_id(), wanted.peer_id());
     }
+    for (region, wanted) in [("north", &chat), ("south", &mail)] {
+        let search = node.connect_with(alice.net_id()).where_is("region", region);
+        assert_eq!(within(search.connect()).await.unwrap().peer_id(), wanted.peer_id());
+    }
     let search = node.connect_with(alice.net_id()).service("news");
     let search = search.lookup(std::time::Duration::from_millis(200));
     match within(search.connect()).await.unwrap_err() {
@@ -142,7 +153,12 @@ async fn only_a_node_that_offers_the_service_is_reached() {
             offered.sort();
             assert_eq!(
                 (service.as_str(), offered),
-                ("news", vec!["chat (1)".into(), "mail (1)".into()])
+                (
+                    "news",
+                    ["chat (1)", "mail (1)", "region=north", "region=south"]
+                        .map(str::to_owned)
+                        .into()
+                )
             );
         }
         other => panic!("{other:?}"),

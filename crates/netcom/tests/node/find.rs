@@ -1,6 +1,6 @@
 use netcom::{
-    ConnectError, DataDir, IdentityStore, IfTaken, Named, NetId, Node, PetnameBook, PetnameEntry,
-    Scope, Target, generate_key,
+    ConnectError, DataDir, IdentityStore, IfTaken, Named, NetId, Node, PeerId, PetnameBook,
+    PetnameEntry, Scope, Target, generate_key,
 };
 
 use crate::support::{World, alone, answer_as, ask, is_alone, within};
@@ -22,6 +22,10 @@ async fn nodes_of_one_host_find_each_other_by_netid() {
     // The other way round, by PeerId, on the same session.
     let back = within(server.connect_to_peer(node.peer_id())).await.unwrap();
     assert_eq!(back.netid(), None);
+    // Both sides know what the other has proven: a node speaks for its own key in any case.
+    let own = |peer: PeerId| NetId::try_from(peer).unwrap();
+    assert_eq!(connection.xauth().netids(), [alice.net_id(), own(server.peer_id())]);
+    assert_eq!(back.xauth().netids(), [own(node.peer_id())]);
     assert_eq!(server.commander().sessions().len(), 1);
 }
 
