@@ -344,6 +344,9 @@ impl ConnectError {
             }),
             Self::Denied { .. } => Some("ask the owner: netcom listen --allow …".to_owned()),
             Self::WrongPeer { .. } => Some("ask for a new ticket".to_owned()),
+            Self::SelfDial { .. } => {
+                Some("ask from another identity: netcom --data-dir DIR …".to_owned())
+            }
             Self::NotRepresented { source, .. } => match source {
                 RepresentationError::Expired { .. } | RepresentationError::NotYetValid { .. } => {
                     Some("restart that node, and compare the clocks of both machines".to_owned())

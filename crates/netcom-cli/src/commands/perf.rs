@@ -203,7 +203,7 @@ impl Figures {
         ];
         if let (Some(bulk), Some(rate)) = (&self.bulk, self.bytes_per_second()) {
             lines.push(format!(
-                "throughput  {}/s: {} in {:.2} s on {} streams",
+                "throughput  {}/s: {} in {:.2} s, streams: {}",
                 bytes(rate),
                 bytes(bulk.bytes),
                 bulk.time.as_secs_f64(),
