@@ -90,6 +90,17 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         Self { limits, sessions: BTreeMap::new(), count: 0, tombstones: VecDeque::new() }
     }
 
+    /// The bounds.
+    #[must_use]
+    pub fn limits(&self) -> EndpointLimits {
+        self.limits
+    }
+
+    /// Sets the bounds. Sessions beyond them stay; no further one is made until they have ended.
+    pub fn set_limits(&mut self, limits: EndpointLimits) {
+        self.limits = limits;
+    }
+
     /// The session to dial a peer with: the newest one there is, else a new one. The flag tells
     /// whether `make` made it.
     ///

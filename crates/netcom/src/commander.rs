@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use netcom_identity::{Multiaddr, NetId, PeerId};
-use netcom_session::{Code, LinkKind, State};
+use netcom_session::{Code, EndpointLimits, LinkKind, State};
 
 use crate::{
     access::Access,
@@ -169,7 +169,15 @@ impl Commander {
     /// What the node and its peers may use.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.shared().limits.clone()
+        let mut limits = self.shared().limits.clone();
+        limits.sessions = self.shared().sessions.limits();
+        limits
+    }
+
+    /// Sets how many sessions there may be, from now on: those there are stay, and no further one
+    /// is made until fewer are left.
+    pub fn limit_sessions(&self, limits: EndpointLimits) {
+        self.shared().sessions.set_limits(limits);
     }
 
     /// Who may use the node at all.

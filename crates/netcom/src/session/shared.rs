@@ -394,19 +394,16 @@ impl SharedSession {
     /// of the peer: then dialling the peer again makes a session with that one.
     pub(crate) async fn wait_attached(self: &Arc<Self>) -> Result<(), AttachFailure> {
         self.watch(|inner| match inner.engine.state() {
-            State::Attaching => {
-                let code = inner.attach_failure.filter(|_| inner.has_no_link())?;
-                Some(Err(AttachFailure::Refused(code)))
-            }
+            State::Attaching => None,
             State::Live => Some(Ok(())),
             State::Detached => {
                 let failure = AttachFailure::Ended(Code::INSTANCE_CHANGED);
                 inner.is_elsewhere.then_some(Err(failure))
             }
-            _ => {
-                let code = inner.engine.closed().map_or(Code::NO_ERROR, |closed| closed.code);
-                Some(Err(AttachFailure::Ended(code)))
-            }
+            _ => Some(Err(match inner.attach_failure {
+                Some(code) if !inner.was_attached => AttachFailure::Refused(code),
+                _ => AttachFailure::Ended(inner.ended_code()),
+            })),
         })
         .await
     }
@@ -454,14 +451,14 @@ impl SharedSession {
             inner.holds -= 1;
             if inner.holds == 0 {
                 inner.engine.hold(false, now);
-                inner.abandon_unused(now);
+                inner.abandon_unattached(now);
             }
         });
     }
 
-    /// Ends a session that never had a link and has nobody to try another.
-    pub(super) fn abandon_unused(self: &Arc<Self>) {
-        self.with(Effects::default(), Inner::abandon_unused);
+    /// Ends a session whose links all ended before one became part of it.
+    pub(super) fn abandon_unattached(self: &Arc<Self>) {
+        self.with(Effects::default(), Inner::abandon_unattached);
     }
 
     pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
@@ -588,7 +585,7 @@ impl Inner {
     pub(super) fn remove_link(&mut self, id: LinkId, now: Time) {
         self.links.retain(|entry| entry.id != id);
         self.woken.extend(self.watchers.all());
-        self.abandon_unused(now);
+        self.abandon_unattached(now);
     }
 
     /// Whether no link is or may become part of the session.
@@ -601,11 +598,10 @@ impl Inner {
         has_none || self.engine.closed().is_some()
     }
 
-    /// Ends a session that never had a link and has nobody to try another.
-    pub(super) fn abandon_unused(&mut self, now: Time) {
-        let is_unused =
-            self.holds == 0 && self.has_no_link() && self.engine.state() == State::Attaching;
-        if is_unused {
+    /// Ends a session whose links all ended before one became part of it: whoever dials again
+    /// makes another one, and what waits on this one waits for nothing.
+    pub(super) fn abandon_unattached(&mut self, now: Time) {
+        if self.has_no_link() && self.engine.state() == State::Attaching {
             let code = self.attach_failure.unwrap_or(Code::CANCELLED);
             self.engine.close(code, "no link became part of the session", now);
         }

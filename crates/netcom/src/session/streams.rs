@@ -404,7 +404,7 @@ impl Inner {
         }
     }
 
-    fn ended_code(&self) -> Code {
+    pub(super) fn ended_code(&self) -> Code {
         self.engine.closed().map_or(Code::NO_ERROR, |closed| closed.code)
     }
 

@@ -224,6 +224,16 @@ impl Sessions {
         });
     }
 
+    /// How many sessions there may be.
+    pub(crate) fn limits(&self) -> EndpointLimits {
+        self.table.lock().endpoint.limits()
+    }
+
+    /// Sets how many there may be; those there are stay.
+    pub(crate) fn set_limits(&self, limits: EndpointLimits) {
+        self.table.lock().endpoint.set_limits(limits);
+    }
+
     /// All sessions.
     pub(crate) fn all(&self) -> Vec<Arc<SharedSession>> {
         self.table.lock().endpoint.sessions().map(|(_, session)| Arc::clone(session)).collect()
@@ -377,7 +387,7 @@ impl Sessions {
                     }
                 }
                 Err(error) => {
-                    session.abandon_unused();
+                    session.abandon_unattached();
                     return Err(refused(match error {
                         AttachError::TooManyLinks(_) => Code::OVERLOADED,
                         AttachError::OtherInstance => Code::INSTANCE_CHANGED,

@@ -66,6 +66,35 @@ async fn what_a_node_has_can_be_looked_at_and_ended() {
 }
 
 #[tokio::test]
+async fn how_many_sessions_there_may_be_is_changed_while_the_node_runs() {
+    let world = World::new();
+    let server = world.node().build().await.unwrap();
+    let [first, second] =
+        [world.node().build().await.unwrap(), world.node().build().await.unwrap()];
+    answer_as(&server, "hello");
+    let connection = within(first.connect_to_peer(server.peer_id())).await.unwrap();
+    ask(&connection).await;
+
+    let commander = server.commander();
+    let mut limits = commander.limits().sessions;
+    limits.total = 1;
+    commander.limit_sessions(limits);
+    assert_eq!(commander.limits().sessions.total, 1);
+    let error = within(second.connect_to_peer(server.peer_id())).await;
+    let refused = match error {
+        Ok(connection) => within(connection.request("hello")).await.unwrap_err().code(),
+        Err(error) => error.code(),
+    };
+    assert!(["refused", "session_ended"].contains(&refused), "{refused}");
+    assert_eq!(ask(&connection).await, "hello");
+
+    limits.total = 2;
+    commander.limit_sessions(limits);
+    let connection = within(second.connect_to_peer(server.peer_id())).await.unwrap();
+    assert_eq!(ask(&connection).await, "hello");
+}
+
+#[tokio::test]
 async fn a_closed_node_is_withdrawn_and_tells_its_peers() {
     let world = World::new();
     let server = world.node().build().await.unwrap();
