@@ -395,8 +395,8 @@ impl fmt::Display for Place {
             Scope::Off => "among known addresses, and discovery is off",
             Scope::Host => "on this host, and discovery goes no further (scope host)",
             Scope::Lan | Scope::Global => {
-                "on this host or in the local network, and no meeting point is set for looking \
-                 further: run netcom join URL once"
+                "on this host or in the local network, and meeting points for looking further \
+                 come with a later version"
             }
         })
     }
@@ -404,9 +404,8 @@ impl fmt::Display for Place {
 
 fn how_to_find(scope: Scope) -> String {
     match scope {
-        Scope::Off => "NETCOM_DISCOVERY=lan, or use the node's ticket".to_owned(),
-        Scope::Host => "NETCOM_DISCOVERY=lan, or netcom join URL, or use a ticket".to_owned(),
-        Scope::Lan | Scope::Global => "netcom join URL, or use the node's ticket".to_owned(),
+        Scope::Off | Scope::Host => "NETCOM_DISCOVERY=lan, or use the node's ticket".to_owned(),
+        Scope::Lan | Scope::Global => "use the node's ticket".to_owned(),
     }
 }
 
