@@ -230,7 +230,7 @@ impl<'a> Search<'a> {
         let nodes = self.candidates.len();
         let reason = match (self.wanted.peer, nodes) {
             (Some(_), _) => format!("found by {source}"),
-            (None, 1) => format!("found by {source}, the only node of the entity"),
+            (None, 1) => format!("found by {source}, the only node of the entity found till then"),
             (None, _) => {
                 format!("found by {source}, the first of {nodes} nodes to prove who it is")
             }
