@@ -7,3 +7,4 @@ mod nodes;
 mod offline;
 mod support;
 mod transfers;
+mod watch;

@@ -14,10 +14,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::watch;
+
 /// Nothing here takes longer, however busy the machine is.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Between two looks at what another process does; spinning would hold it up.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A host: a registry in which its nodes find each other, and data directories.
 pub(crate) struct World {
@@ -248,13 +248,13 @@ pub(crate) fn read(path: &Path) -> Vec<u8> {
 impl World {
     /// The content of a file once it is there. Files of this program appear whole.
     pub(crate) fn await_file(&self, name: &str) -> String {
-        let start = std::time::Instant::now();
-        loop {
-            match fs::read_to_string(self.path(name)) {
-                Ok(text) => return text,
-                Err(_) if start.elapsed() < WITHIN => thread::sleep(LOOK_AGAIN),
-                Err(error) => panic!("{name}: {error}"),
-            }
-        }
+        watch::until(self.folder.path(), WITHIN, || fs::read_to_string(self.path(name)).ok())
+            .unwrap_or_else(|| panic!("{name} does not come"))
+    }
+
+    /// Waits until something holds of this world's files.
+    pub(crate) fn await_files(&self, holds: impl Fn() -> bool) {
+        let seen = watch::until(self.folder.path(), WITHIN, || holds().then_some(()));
+        assert!(seen.is_some(), "it does not come");
     }
 }

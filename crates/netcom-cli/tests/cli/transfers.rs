@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
-use crate::support::{Ended, LOOK_AGAIN, Running, World, noise, read};
+use crate::support::{Ended, Running, World, noise, read};
 
 const WINDOW: u64 = 1 << 20;
 
@@ -159,11 +159,7 @@ fn a_transfer_survives_the_death_of_the_sender() {
 impl World {
     /// Waits until so many bytes of a file arrived.
     fn await_part(&self, bytes: u64) {
-        let start = std::time::Instant::now();
-        while self.part() < bytes {
-            assert!(start.elapsed().as_secs() < 60, "the transfer does not move");
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        self.await_files(|| self.part() >= bytes);
     }
 
     fn part(&self) -> u64 {
