@@ -345,7 +345,8 @@ mod tests {
             | R-1 | done | `a_test` |\n\
             | R-2 | done | later |\n\
             | R-3 | partly | `no_test` |\n\
-            | R-4 | soon | |\n";
+            | R-4 | soon | |\n\
+            | R-5 | done | `make bench` |\n";
         let found = conformance_findings("c", table, "#[test]\nfn a_test() {}\n");
         let lines: Vec<usize> = found.iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [4, 5, 6]);
