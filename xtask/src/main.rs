@@ -2,6 +2,7 @@
 
 mod lint;
 mod proto;
+mod rel;
 mod run;
 mod tally;
 
@@ -19,6 +20,7 @@ cargo xtask COMMAND
   lint               the project's own rules: lengths, stubs, paths, manifests, generated code
   proto [--check]    writes the code generated from proto/, or checks that it is current
   bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
+  rel LINE           the long form of a reliability line, such as R-1; without LINE: which there are
   help               this text";
 
 fn main() -> ExitCode {
@@ -45,6 +47,14 @@ fn chore() -> Result<ExitCode> {
             proto::generate(check).map(|()| ExitCode::SUCCESS)
         }
         "bench" => bench(&args).map(|()| ExitCode::SUCCESS),
+        "rel" => {
+            match args.as_slice() {
+                [] => say(rel::list()),
+                [line] => rel::run(cargo(), line)?,
+                _ => bail!("usage: cargo xtask rel [LINE]"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         "help" | "--help" | "-h" => {
             say(HELP);
             Ok(ExitCode::SUCCESS)

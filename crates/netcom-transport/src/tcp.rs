@@ -148,8 +148,9 @@ async fn authenticate(
     let local = stream.local_addr().map_err(broken)?;
     let mut received = BytesMut::new();
     while received.is_empty() {
-        received.reserve(FIRST_READ);
         stream.readable().await.map_err(broken)?;
+        // Not before: who connects and says nothing costs no buffer.
+        received.reserve(FIRST_READ);
         match stream.try_read_buf(&mut received) {
             Ok(0) => return Err(HandshakeError::Ended),
             Ok(_) => {}

@@ -1,6 +1,11 @@
 //! The driver of a QUIC link: one task for all lanes.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -9,7 +14,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use netcom_session::{
-    Batch, Code, LaneId, LinkLoss, Poll,
+    Batch, Code, LaneId, LinkLoss,
     wire::{Frame, FrameLimits},
 };
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt};
@@ -314,9 +319,9 @@ impl Driver {
             self.batch.clear();
             queued.map_err(End::Lost)?;
             match poll {
-                Poll::More => {}
-                Poll::Finish => return Err(End::Finish),
-                Poll::Idle => {
+                netcom_session::Poll::More => {}
+                netcom_session::Poll::Finish => return Err(End::Finish),
+                netcom_session::Poll::Idle => {
                     let flushed = poll_fn(|cx| self.lanes.poll_flush(cx)).now_or_never();
                     flushed.transpose().map_err(End::Lost)?;
                     return Ok((count, true));
@@ -386,12 +391,14 @@ impl ReadLane {
 
 /// Waits for a lane's next bytes.
 async fn next_read(mut lane: ReadLane) -> Input {
-    let mut chunks = vec![Bytes::new(); CHUNKS];
-    match lane.stream.read_chunks(&mut chunks).await {
-        Ok(Some(count)) => {
-            chunks.truncate(count);
-            Input::Read(lane, chunks)
-        }
+    // A lane that waits holds no room for chunks: there may be many, and most are idle.
+    let read = poll_fn(|cx| {
+        let mut chunks = [const { Bytes::new() }; CHUNKS];
+        let count = ready!(pin!(lane.stream.read_chunks(&mut chunks)).poll(cx))?;
+        Poll::Ready(Ok(count.map(|count| Vec::from_iter(chunks.into_iter().take(count)))))
+    });
+    match read.await {
+        Ok(Some(chunks)) => Input::Read(lane, chunks),
         Ok(None) => Input::LaneEnded { lane, is_finished: true },
         Err(ReadError::ConnectionLost(error)) => Input::Lost(error),
         Err(_) => Input::LaneEnded { lane, is_finished: false },

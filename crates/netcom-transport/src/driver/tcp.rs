@@ -45,7 +45,7 @@ impl TcpLink {
     pub(crate) fn new(secured: Secured) -> Self {
         Self {
             stream: secured.stream,
-            reader: Reader::new(secured.opener, secured.received),
+            reader: Reader::new(secured.opener, &secured.received),
             writer: Writer::new(secured.sealer),
         }
     }

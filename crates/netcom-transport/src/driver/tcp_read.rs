@@ -48,10 +48,12 @@ pub(crate) struct ReadEnd {
 }
 
 impl Reader {
-    pub(crate) fn new(opener: Opener, received: BytesMut) -> Self {
+    /// Takes over after a handshake, with what came behind it.
+    pub(crate) fn new(opener: Opener, received: &[u8]) -> Self {
         Self {
             opener,
-            received,
+            // Copied, so that a link that idles from the start keeps no handshake's buffer.
+            received: BytesMut::from(received),
             is_block: false,
             frames: FrameReader::new(FrameLimits::TLS),
             is_key_update_requested: false,
