@@ -25,6 +25,7 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ids;
+mod rate;
 mod session;
 mod time;
 pub mod wire;
@@ -33,6 +34,7 @@ pub use crate::{
     code::{Code, Fault},
     endpoint::{Accept, Endpoint, EndpointLimits},
     ids::{Class, Flow, InstanceId, LaneId, LinkId, SessionId, StreamId},
+    rate::{Pace, ParseRateError, Rate},
     session::{
         AttachError, Batch, Closed, Config, DatagramError, Event, IncomingStream, LinkKind,
         LinkLoss, LinkSpec, LinkStats, OpenError, OutFrame, Poll, Progress, ReadError, ReadState,

@@ -19,7 +19,7 @@ use super::{
     stream::{RemoteIds, Stream},
 };
 use crate::{
-    Code, Flow, StreamId, Time,
+    Code, Flow, Pace, StreamId, Time,
     wire::{Lack, Limits},
 };
 
@@ -61,6 +61,10 @@ pub(crate) struct Core {
     /// The best link's round trip, for window tuning.
     pub(crate) rtt: Duration,
     pub(crate) traffic: Traffic,
+    /// Holds data back where its rate is limited.
+    pub(crate) pace: Option<Pace>,
+    /// When data may go again, while some waits for that.
+    pub(crate) paced_until: Option<Time>,
     /// The last peer stream that will be served.
     pub(crate) drain: Option<Option<StreamId>>,
     /// The last own stream the peer will serve.
@@ -77,6 +81,8 @@ pub(crate) struct Core {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Traffic {
     pub(crate) frames: u64,
+    /// Bytes of frames that links were given.
+    pub(crate) sent: u64,
     pub(crate) useless: u64,
     pub(crate) fresh: u64,
     pub(crate) repeated: u64,
@@ -119,6 +125,8 @@ impl Core {
             gaps: 0,
             rtt: Duration::ZERO,
             traffic: Traffic::default(),
+            pace: None,
+            paced_until: None,
             drain: None,
             peer_drain: None,
             ended: None,
@@ -398,7 +406,7 @@ impl Core {
 
     /// Whether anything waits for a link.
     pub(crate) fn has_work(&self) -> bool {
-        !self.scheduler.is_empty() || !self.control.is_empty() || self.datagrams.has_outgoing()
+        self.has_data() || !self.control.is_empty() || self.datagrams.has_outgoing()
     }
 
     /// Whether everything that was finished was acknowledged.

@@ -10,7 +10,7 @@ use super::{
     transmit::{Outgoing, link_update},
 };
 use crate::{
-    Code, LinkId, Time,
+    Code, LinkId, Pace, Rate, Time,
     wire::{Frame, LinkRole, LinkState, MAX_HELLO_BODY, MAX_REASON},
 };
 
@@ -48,6 +48,7 @@ impl Session {
         self.core.fill(link, outgoing, budget, batch, now);
         let written = batch.len_bytes() - start;
         link.bytes_sent += written as u64;
+        self.core.traffic.sent += written as u64;
         if link.ends_after_lack && link.lack_due.is_none() {
             link.phase = Phase::Ended;
         }
@@ -66,6 +67,7 @@ impl Session {
             self.closing.as_ref().map(|closing| closing.deadline),
             self.duplicates_at,
             self.core.blocked_due,
+            self.core.paced_until,
             self.dead.iter().filter_map(|dead| dead.deadline.filter(|_| dead.has_open())).min(),
         ];
         links.chain(session.into_iter().flatten()).min()
@@ -75,6 +77,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
         self.core.due_blocked(now);
+        self.core.due_pace(now);
         self.expire_dead(now);
         if self.duplicates_at.is_some_and(|at| at <= now) {
             self.close_duplicates(now);
@@ -115,6 +118,20 @@ impl Session {
             }
         }
         self.close_if_idle(now);
+    }
+
+    /// Limits how fast stream data goes to the peer, over all links together; `None` for as fast
+    /// as it can. What is short of data, such as acknowledgements and credit, is not held back.
+    pub fn limit_rate(&mut self, rate: Option<Rate>, now: Time) {
+        self.advance(now);
+        self.core.pace = rate.map(|rate| Pace::new(rate, now));
+        self.core.paced_until = None;
+    }
+
+    /// The limit of [`limit_rate`](Self::limit_rate).
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        self.core.pace.map(|pace| pace.rate())
     }
 
     /// Stops taking new streams of the peer; those it has opened go on.

@@ -11,6 +11,7 @@ mod handshake;
 mod life;
 mod link;
 mod links;
+mod pacing;
 mod range_set;
 mod receive;
 mod receive_flow;
@@ -271,7 +272,7 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
         Phase::Ended => true,
         Phase::AwaitJoin { .. } | Phase::AwaitAnswer { held: true, .. } => false,
         Phase::AwaitAnswer { .. } => {
-            is_active && link.has_room() && core.early != Some(0) && !core.scheduler.is_empty()
+            is_active && link.has_room() && core.early != Some(0) && core.has_data()
         }
         Phase::Attached | Phase::Closing { .. } => {
             link.close_queued

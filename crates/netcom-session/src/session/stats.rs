@@ -19,6 +19,8 @@ pub struct Stats {
     pub granted_bytes: u64,
     /// Pieces that wait for what comes before them.
     pub gaps: usize,
+    /// Bytes of frames sent, over all links.
+    pub sent_bytes: u64,
     /// Bytes of streams received for the first time.
     pub received_bytes: u64,
     /// Bytes of streams received again.
@@ -70,6 +72,7 @@ impl Session {
             retained_bytes: core.retained,
             granted_bytes: core.granted,
             gaps: core.gaps,
+            sent_bytes: core.traffic.sent,
             received_bytes: core.traffic.fresh,
             repeated_bytes: core.traffic.repeated,
             received_frames: core.traffic.frames,

@@ -71,7 +71,7 @@ impl Core {
         }
         if link.may_send_data() && outgoing.is_active {
             self.fill_datagrams(link, batch, now);
-            while batch.len_bytes() - start < budget && link.has_room() {
+            while batch.len_bytes() - start < budget && link.has_room() && self.may_send(now) {
                 if !self.fill_data(link, batch, now) {
                     break;
                 }
@@ -149,6 +149,7 @@ impl Core {
         while link.is_attached()
             && let Some(message) = self.datagrams.poll(now)
         {
+            self.spend(message.bytes.len(), now);
             batch.push(crate::LaneId(0), &Frame::Datagram(message));
             link.sent_uncounted(0);
         }
@@ -170,6 +171,7 @@ impl Core {
         }
         batch.push(crate::LaneId(lane as u64), &Frame::Data(frame));
         link.sent(lane, item, now);
+        self.spend(length, now);
         let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
         let (has_more, is_blocked) =
             send.map_or((false, false), |send| (send.has_work(), send.is_blocked()));

@@ -5,5 +5,6 @@ mod failover;
 mod harness;
 mod identity;
 mod limits;
+mod pacing;
 mod random;
 mod regressions;
