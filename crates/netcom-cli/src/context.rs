@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use netcom::{DataDir, IdentityStore, PetnameBook, Target};
+use netcom::{DataDir, IdentityStore, PetnameBook, Rate, Target};
 
 use crate::{
     args::{Access, Global, Serve},
@@ -86,6 +86,13 @@ pub(crate) fn target(text: &str) -> Outcome<Target> {
     text.parse().map_err(|error| {
         Failure::from_error(Exit::Usage, "bad_target", &error)
             .hint("a NetID (n1…), a PeerId, a petname, a ticket or a multiaddr ending in /p2p/…")
+    })
+}
+
+/// Reads a rate, or says what one looks like.
+pub(crate) fn rate(text: &str) -> Outcome<Rate> {
+    text.parse().map_err(|error| {
+        Failure::from_error(Exit::Usage, "bad_rate", &error).hint("5M, for 5 MB a second")
     })
 }
 

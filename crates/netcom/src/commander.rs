@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use netcom_identity::{Multiaddr, NetId, PeerId};
-use netcom_session::{Code, EndpointLimits, LinkKind, State};
+use netcom_session::{Code, EndpointLimits, LinkKind, Rate, State};
 
 use crate::{
     access::Access,
     config::Limits,
+    data_use::DataUse,
     node::{Handle, Shared},
     session::SharedSession,
 };
@@ -32,6 +33,8 @@ pub struct PeerInfo {
     pub sessions: usize,
     /// Where it is known to be.
     pub addresses: Vec<Multiaddr>,
+    /// What was exchanged with it since this node was made, earlier sessions included.
+    pub data_use: DataUse,
 }
 
 /// A session.
@@ -52,6 +55,10 @@ pub struct SessionInfo {
     pub streams: usize,
     /// Connections of this side that hold it.
     pub connections: usize,
+    /// How fast this side may send.
+    pub rate: Option<Rate>,
+    /// Bytes of frames sent, over all links.
+    pub bytes_sent: u64,
     /// Bytes of streams received for the first time.
     pub bytes_received: u64,
     /// Bytes of streams that were received again, after links died.
@@ -138,7 +145,10 @@ impl Commander {
         for session in self.shared().sessions.all() {
             let peer_id = session.peer();
             match infos.iter_mut().find(|info| info.peer_id == peer_id) {
-                Some(info) => info.sessions += 1,
+                Some(info) => {
+                    info.sessions += 1;
+                    info.data_use += DataUse::of(&session);
+                }
                 None => infos.push(self.peer_info(&session)),
             }
         }
@@ -207,6 +217,15 @@ impl Commander {
         its.map(|session| session.close(Code::CANCELLED, reason)).count()
     }
 
+    /// Limits how fast this node sends to a peer, from now on and in each session there is with it;
+    /// `None` for as fast as it can. Tells how many sessions.
+    #[must_use = "tells whether there was one"]
+    pub fn limit_peer(&self, peer: &PeerId, rate: Option<Rate>) -> usize {
+        let all = self.shared().sessions.all();
+        let its = all.iter().filter(|session| session.peer() == *peer);
+        its.map(|session| session.limit_rate(rate)).count()
+    }
+
     /// Ends one link in order; its session goes on with others, or dials anew. False if there is
     /// none of those numbers.
     #[must_use = "tells whether there was one"]
@@ -228,6 +247,7 @@ impl Commander {
             netids: session.visitor().netids().to_vec(),
             sessions: 1,
             addresses: known.addresses,
+            data_use: known.data_use + DataUse::of(session),
         }
     }
 
@@ -247,6 +267,8 @@ impl SessionInfo {
             links: session.links().len(),
             streams: stats.streams,
             connections: session.hold_count(),
+            rate: session.rate(),
+            bytes_sent: stats.sent_bytes,
             bytes_received: stats.received_bytes,
             bytes_repeated: stats.repeated_bytes,
             bytes_unacknowledged: stats.retained_bytes,

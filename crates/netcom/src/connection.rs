@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use netcom_identity::{Multiaddr, NetId, PeerId};
-use netcom_session::{Class, Closed, Code, DatagramError, LinkKind, State, Stats};
+use netcom_session::{Class, Closed, Code, DatagramError, LinkKind, Rate, State, Stats};
 use parking_lot::Mutex;
 
 use crate::{
@@ -263,6 +263,12 @@ impl Connection {
     /// Measures the round trip of the link in use; `None` where no link works.
     pub async fn ping(&self) -> Option<Duration> {
         self.hold().ping().await
+    }
+
+    /// Limits how fast this side sends stream data on the session, for all its connections
+    /// together; `None` for as fast as it can. Requests, their answers and datagrams count.
+    pub fn limit_rate(&self, rate: Option<Rate>) {
+        self.hold().limit_rate(rate);
     }
 
     /// Closes the connection with a code of the application. Streams that were finished arrive

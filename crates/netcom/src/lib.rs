@@ -67,6 +67,7 @@ mod commander;
 mod config;
 mod connection;
 mod data_dir;
+mod data_use;
 mod error;
 mod events;
 mod keys;
@@ -89,8 +90,8 @@ pub use netcom_identity::{
     parse_peer_id,
 };
 pub use netcom_session::{
-    Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind,
-    Stats as SessionStats,
+    Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,
+    ParseRateError, Rate, Stats as SessionStats, Time,
 };
 pub use netcom_transport::HandshakeLimits;
 
@@ -100,6 +101,7 @@ pub use crate::{
     config::{DataDirUse, Limits},
     connection::{Connection, Datagrams, IncomingStreams, Path, PathKind},
     data_dir::{DataDir, DataDirError, DataDirLock},
+    data_use::DataUse,
     error::{ConnectError, CreateError, DiscoverError, ListenError},
     events::{Events, NodeEvent},
     keys::{IdentityInfo, IdentityStore, KeyFileError, Passphrase, PassphraseError, generate_key},

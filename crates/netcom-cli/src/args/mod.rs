@@ -167,6 +167,13 @@ pub(crate) enum Sessions {
         /// The node's PeerId
         peer: String,
     },
+    /// Limit how fast the running node sends to another one
+    Limit {
+        /// The node's PeerId
+        peer: String,
+        /// Bytes a second, such as 500k or 5M, or off
+        rate: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,9 @@ pub(crate) struct Send {
     /// Leave out links, sockets and devices instead of refusing
     #[arg(long)]
     pub(crate) skip_special: bool,
+    /// Send at most this many bytes a second, such as 500k or 5M
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit: Option<String>,
     /// Give up after this many seconds without progress
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     #[arg(value_parser = super::nodes::seconds)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use netcom::{Node, NodeEvent, Target};
+use netcom::{Node, NodeEvent, Rate, Target};
 use serde_json::json;
 use tokio::{
     task::spawn_blocking,
@@ -16,7 +16,7 @@ use tokio::{
 use super::receive::bar;
 use crate::{
     args::Send,
-    context::{Context, target},
+    context::{Context, rate, target},
     failure::{Exit, Failure, Outcome},
     nodes::{FILES, Peer},
     output::{bytes, plain},
@@ -36,6 +36,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Sends until it is done or no attempt brings anything any more.
 pub(crate) async fn run(command: &Send, context: &Context) -> Outcome {
     let target = target(&command.target)?;
+    let limit = command.limit.as_deref().map(rate).transpose()?;
     let (source, name, skip) = (command.source.clone(), command.name.clone(), command.skip_special);
     let scan = spawn_blocking(move || scan(&source, name.as_deref(), skip)).await;
     let scan = scan.map_err(|_| Failure::failed("internal", "the files were not looked at"))??;
@@ -46,6 +47,7 @@ pub(crate) async fn run(command: &Send, context: &Context) -> Outcome {
         bar: bar(context.output, scan.manifest.bytes(), scan.manifest.name()),
         scan: Arc::new(scan),
         window: command.in_flight << 20,
+        limit,
         patience: Duration::from_secs_f64(command.timeout),
         target,
     };
@@ -88,6 +90,8 @@ pub(crate) struct Transfer {
     pub(crate) scan: Arc<Scan>,
     pub(crate) target: Target,
     pub(crate) window: u64,
+    /// How fast it may go.
+    pub(crate) limit: Option<Rate>,
     /// How long there may be no progress.
     pub(crate) patience: Duration,
     pub(crate) bar: ProgressBar,
@@ -177,6 +181,7 @@ impl Transfer {
         let sender = Sender {
             scan: self.scan.clone(),
             window: self.window,
+            limit: self.limit,
             patience: PATIENCE.min(self.patience),
             bar: self.bar.clone(),
         };

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use netcom::Rate;
 use serde_json::{Value, json};
 
 use crate::{
     args::Sessions,
-    context::Context,
+    context::{Context, rate},
     control::Client,
     failure::{Exit, Failure, Outcome},
     output::bytes,
@@ -28,7 +29,17 @@ pub(crate) async fn status(context: &Context) -> Outcome {
         lines.push(format!("address   {}", text(address)));
     }
     lines.push(format!("sessions  {} of at most {}", status["sessions"], limits["sessions"]));
+    let peers = client.ask("peers", json!({}), WITHIN).await?["peers"].take();
+    for peer in peers.as_array().into_iter().flatten() {
+        let amount = |name: &str| bytes(peer[name].as_u64().unwrap_or(0));
+        let (sent, received) = (amount("bytes_sent"), amount("bytes_received"));
+        lines.push(format!(
+            "peer      {}  {sent} sent, {received} received",
+            text(&peer["peer_id"])
+        ));
+    }
     let mut value = status;
+    value["peers"] = peers;
     value["running"] = json!(true);
     value["limits"] = limits;
     context.output.answer(lines.join("\n"), value)
@@ -38,6 +49,7 @@ pub(crate) async fn run(command: &Sessions, context: &Context) -> Outcome {
     match command {
         Sessions::Ls => list(context).await,
         Sessions::Close { peer } => close(context, peer).await,
+        Sessions::Limit { peer, rate } => limit(context, peer, rate).await,
     }
 }
 
@@ -49,9 +61,12 @@ async fn list(context: &Context) -> Outcome {
     let mut lines = Vec::new();
     let none = Vec::new();
     for session in sessions.as_array().unwrap_or(&none) {
-        let received = bytes(session["bytes_received"].as_u64().unwrap_or(0));
+        let amount = |name: &str| bytes(session[name].as_u64().unwrap_or(0));
+        let (sent, received) = (amount("bytes_sent"), amount("bytes_received"));
+        let limit = session["rate"].as_u64().and_then(Rate::new);
+        let limit = limit.map(|rate| format!(", at most {rate}")).unwrap_or_default();
         lines.push(format!(
-            "{}  {}  {} streams  {received} received",
+            "{}  {}  {} streams  {sent} sent{limit}  {received} received",
             text(&session["peer_id"]),
             text(&session["state"]),
             session["streams"],
@@ -79,14 +94,34 @@ async fn close(context: &Context, peer: &str) -> Outcome {
     let mut client = client(context).await?;
     let answer = client.ask("close_peer", json!({ "peer_id": peer }), WITHIN).await?;
     match answer["closed"].as_u64() {
-        Some(0) | None => {
-            let message = format!("there is no session with {peer}");
-            Err(Failure::new(Exit::NotFound, "no_session", message).hint("netcom sessions ls"))
-        }
+        Some(0) | None => Err(no_session(peer)),
         Some(count) => {
             context.output.answer(format_args!("closed {count}"), json!({ "closed": count }))
         }
     }
+}
+
+async fn limit(context: &Context, peer: &str, limit: &str) -> Outcome {
+    let limit = match limit {
+        "off" => None,
+        some => Some(rate(some)?),
+    };
+    let mut client = client(context).await?;
+    let question = json!({ "peer_id": peer, "rate": limit.map(Rate::bytes_per_second) });
+    let answer = client.ask("limit_peer", question, WITHIN).await?;
+    match answer["limited"].as_u64() {
+        Some(0) | None => Err(no_session(peer)),
+        Some(count) => {
+            let said = limit.map_or_else(|| "no limit".to_owned(), |rate| rate.to_string());
+            let value = json!({ "limited": count, "rate": limit.map(Rate::bytes_per_second) });
+            context.output.answer(format_args!("{said} for {count}"), value)
+        }
+    }
+}
+
+fn no_session(peer: &str) -> Failure {
+    let message = format!("there is no session with {peer}");
+    Failure::new(Exit::NotFound, "no_session", message).hint("netcom sessions ls")
 }
 
 async fn client(context: &Context) -> Outcome<Client> {

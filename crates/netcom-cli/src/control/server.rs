@@ -153,6 +153,11 @@ async fn answer(
             let peer = needs("peer_id")?.parse().map_err(|_| usage("peer_id is no PeerId"))?;
             json!({ "closed": commander.close_peer(&peer, CLOSED) })
         }
+        "limit_peer" => {
+            let peer = needs("peer_id")?.parse().map_err(|_| usage("peer_id is no PeerId"))?;
+            let rate = number("rate").and_then(netcom::Rate::new);
+            json!({ "limited": commander.limit_peer(&peer, rate) })
+        }
         "close_session" => {
             let id = number("session").ok_or_else(|| usage("session is missing"))?;
             json!({ "closed": usize::from(commander.close_session(id, CLOSED)) })

@@ -13,6 +13,8 @@ pub(super) fn peers(commander: &Commander) -> Value {
             "netids": texts(&peer.netids),
             "sessions": peer.sessions,
             "addresses": texts(&peer.addresses),
+            "bytes_sent": peer.data_use.sent,
+            "bytes_received": peer.data_use.received,
         })
     });
     json!({ "peers": peers.collect::<Vec<_>>() })
@@ -29,6 +31,8 @@ pub(super) fn sessions(commander: &Commander) -> Value {
             "links": session.links,
             "streams": session.streams,
             "connections": session.connections,
+            "rate": session.rate.map(netcom::Rate::bytes_per_second),
+            "bytes_sent": session.bytes_sent,
             "bytes_received": session.bytes_received,
             "bytes_repeated": session.bytes_repeated,
             "bytes_unacknowledged": session.bytes_unacknowledged,

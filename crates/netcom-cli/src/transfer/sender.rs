@@ -6,16 +6,17 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use blake3::Hasher;
 use bytes::{Bytes, BytesMut};
 use indicatif::ProgressBar;
+use netcom::{Pace, Rate, Time};
 use tokio::{
     sync::{mpsc, watch},
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -32,6 +33,8 @@ pub(crate) struct Sender {
     pub(crate) scan: Arc<Scan>,
     /// How many bytes may go ahead of what the receiver keeps.
     pub(crate) window: u64,
+    /// How fast it may go.
+    pub(crate) limit: Option<Rate>,
     /// How long the receiver may be silent.
     pub(crate) patience: Duration,
     /// Counts all bytes, also those the receiver had.
@@ -61,6 +64,8 @@ enum Step {
 pub(super) const BUSY: Duration = Duration::from_millis(500);
 /// Pieces read ahead of what is sent.
 const READ_AHEAD: usize = 4;
+/// Pieces are no shorter, however slowly they go.
+const MIN_PIECE: usize = 4 << 10;
 
 impl Sender {
     /// Offers the files and sends what the receiver does not have. What goes is counted in `log`.
@@ -98,7 +103,8 @@ impl Sender {
 
         let (steps, stepped) = mpsc::channel(READ_AHEAD);
         let scan = self.scan.clone();
-        let reading = spawn_blocking(move || read(&scan, &parts, &steps));
+        let piece = piece_bytes(self.limit);
+        let reading = spawn_blocking(move || read(&scan, &parts, piece, &steps));
         let (kept, is_kept) = watch::channel(0);
         let writing = async {
             let bytes = self.write(writer, stepped, is_kept, log).await?;
@@ -193,6 +199,7 @@ impl Sender {
         log: &mut SentLog,
     ) -> Result<Option<u64>, TransferError> {
         let mut sent = 0_u64;
+        let mut limiter = self.limit.map(Limiter::new);
         loop {
             let step = match timeout(BUSY, steps.recv()).await {
                 Ok(Some(step)) => step,
@@ -207,6 +214,9 @@ impl Sender {
                     writer.add(&Message::File(message::File { index, offset }));
                 }
                 Step::Data(bytes) => {
+                    if let Some(limiter) = &mut limiter {
+                        limiter.wait(writer, bytes.len()).await?;
+                    }
                     sent += bytes.len() as u64;
                     if sent.saturating_sub(*kept.borrow()) > self.window {
                         writer.flush().await?;
@@ -229,6 +239,48 @@ impl Sender {
             }
         }
     }
+}
+
+/// Sends no faster than allowed.
+struct Limiter {
+    began: Instant,
+    pace: Pace,
+}
+
+impl Limiter {
+    fn new(rate: Rate) -> Self {
+        Self { began: Instant::now(), pace: Pace::new(rate, Time(0)) }
+    }
+
+    /// Waits until a piece may go, which is charged for.
+    async fn wait(
+        &mut self,
+        writer: &mut FrameWriter<impl Sink>,
+        bytes: usize,
+    ) -> Result<(), TransferError> {
+        loop {
+            let now = Time(0) + self.began.elapsed();
+            if self.pace.is_ready(now) {
+                self.pace.spend(bytes as u64, now);
+                return Ok(());
+            }
+            let left = self.pace.ready_at() - now;
+            if left < BUSY {
+                sleep(left).await;
+            } else {
+                writer.send(&Message::Busy(Empty {})).await?;
+                sleep(BUSY).await;
+            }
+        }
+    }
+}
+
+/// How much is sent at once: less where little may go, so that it goes evenly.
+fn piece_bytes(limit: Option<Rate>) -> usize {
+    let tenth = limit.map_or(usize::MAX, |rate| {
+        usize::try_from(rate.bytes_per_second() / 10).unwrap_or(usize::MAX)
+    });
+    tenth.clamp(MIN_PIECE, PIECE_BYTES)
 }
 
 async fn wait_until_kept(
@@ -264,6 +316,7 @@ const TELL_WITHIN: Duration = Duration::from_secs(5);
 fn read(
     scan: &Scan,
     parts: &HashMap<u64, Part>,
+    piece: usize,
     steps: &mpsc::Sender<Step>,
 ) -> Result<(), TransferError> {
     let mut bytes = 0;
@@ -280,13 +333,14 @@ fn read(
                 let (offset, hasher) =
                     agree(&mut file, part).map_err(|error| unreadable(path, &error))?;
                 let begin = Step::File { index: index_there, offset };
-                say(begin).then(|| pieces(&mut file, path, hasher, Some(entry.size), &mut say))
+                say(begin)
+                    .then(|| pieces(&mut file, path, piece, hasher, Some(entry.size), &mut say))
             }
             None => {
                 let begin = Step::File { index: index_there, offset: 0 };
                 let path = PathBuf::from("stdin");
                 let stdin = &mut io::stdin().lock();
-                say(begin).then(|| pieces(stdin, &path, Hasher::new(), None, &mut say))
+                say(begin).then(|| pieces(stdin, &path, piece, Hasher::new(), None, &mut say))
             }
         };
         match read {
@@ -315,13 +369,14 @@ fn agree(file: &mut File, part: Option<&Part>) -> io::Result<(u64, Hasher)> {
 fn pieces(
     file: &mut impl Read,
     path: &std::path::Path,
+    piece: usize,
     mut hasher: Hasher,
     expected: Option<u64>,
     say: &mut impl FnMut(Step) -> bool,
 ) -> Result<u64, TransferError> {
     loop {
         let left = expected.map_or(u64::MAX, |size| size.saturating_sub(hasher.count()));
-        let want = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let want = usize::try_from(left).unwrap_or(piece).min(piece);
         let piece = fill(file, want).map_err(|error| unreadable(path, &error))?;
         if piece.is_empty() {
             break;

@@ -186,7 +186,7 @@ fn receiver(to: &Path) -> Arc<Receiver> {
 
 fn sender(scan: Arc<Scan>) -> Sender {
     let patience = Duration::from_secs(20);
-    Sender { scan, window: WINDOW, patience, bar: ProgressBar::hidden() }
+    Sender { scan, window: WINDOW, limit: None, patience, bar: ProgressBar::hidden() }
 }
 
 /// Bytes that repeat nowhere.

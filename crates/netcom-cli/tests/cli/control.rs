@@ -52,6 +52,29 @@ fn status_and_sessions_tell_of_the_running_node() {
 }
 
 #[test]
+fn how_fast_the_running_node_sends_to_a_peer_can_be_limited() {
+    let world = World::new();
+    let (_alice, ticket) = world.listen("alice", &[]);
+    let (_bob, _) = world.listen("bob", &[]);
+    let pinging = world.start("bob", &["ping", &ticket, "-c", "100000", "-i", "0.01"]);
+    pinging.line();
+    let peer = world.run("bob", &["status", "--json"]).ok().json()["peer_id"].clone();
+    let peer = peer.as_str().unwrap();
+    let rate = || {
+        let listed = world.run("alice", &["sessions", "ls", "--json"]).ok().json();
+        listed["sessions"][0]["rate"].as_u64()
+    };
+    assert_eq!(rate(), None);
+    world.run("alice", &["sessions", "limit", peer, "2.5M"]).ok();
+    assert_eq!(rate(), Some(2_500_000));
+    assert!(world.run("alice", &["sessions", "ls"]).ok().text().contains("at most 2.5 MB/s"));
+    world.run("alice", &["sessions", "limit", peer, "off"]).ok();
+    assert_eq!(rate(), None);
+    world.run("alice", &["sessions", "limit", peer, "fast"]).failed(2, "bad_rate");
+    world.run("alice", &["sessions", "limit", "12D3nonsense", "1M"]).failed(3, "no_session");
+}
+
+#[test]
 fn requests_and_files_go_through_the_running_node() {
     let world = World::new();
     let bob = world.netid("bob");
@@ -72,6 +95,12 @@ fn requests_and_files_go_through_the_running_node() {
     pinging.line();
     let sessions = world.run("alice", &["sessions", "ls", "--json"]).ok().json();
     assert_eq!(sessions["sessions"][0]["peer_id"], own["peer_id"], "the running node was used");
+    let used = world.run("alice", &["status", "--json"]).ok().json();
+    let used = &used["peers"][0];
+    assert_eq!(used["peer_id"], own["peer_id"]);
+    // The request and the file came, the answer went.
+    assert!(used["bytes_received"].as_u64().unwrap() >= 6 << 20, "{used}");
+    assert!(used["bytes_sent"].as_u64().unwrap() >= 3 << 20, "{used}");
     drop(pinging);
     let failed = world.run("bob", &["request", &world.netid("nobody"), "x", "--timeout", "1"]);
     failed.failed(3, "not_found");

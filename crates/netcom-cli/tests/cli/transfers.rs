@@ -43,6 +43,23 @@ fn files_and_folders_arrive_verified_under_their_names() {
 }
 
 #[test]
+fn a_limited_transfer_goes_no_faster_and_arrives_whole() {
+    let world = World::new();
+    let bob = world.netid("bob");
+    let (_receiving, ticket) = receiver(&world, &["--allow", &bob]);
+    world.write("film", &noise(3 << 20));
+    let limited = ["send", "film", &ticket, "--limit", "2M", "--json"];
+    let sent = world.run("bob", &limited).ok().json();
+    assert!(read(&world.path("inbox/film")) == noise(3 << 20));
+    // Slower is always possible, faster is not.
+    let rate = sent["bytes_per_second"].as_u64().unwrap();
+    assert!(rate <= 2_200_000, "{rate}");
+    let bad = world.run("bob", &["send", "film", &ticket, "--limit", "fast"]);
+    bad.failed(2, "bad_rate");
+    assert!(bad.stderr.contains("try: "));
+}
+
+#[test]
 fn one_transfer_to_stdout_and_no_more() {
     let world = World::new();
     let bob = world.netid("bob");

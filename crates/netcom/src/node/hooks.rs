@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::unix_now,
+    data_use::DataUse,
     events::NodeEvent,
     session::{SessionHooks, SharedSession},
 };
@@ -68,6 +69,7 @@ impl SessionHooks for Hooks {
         let peer = session.peer();
         node.detached.lock().remove(&session.key());
         node.renewed.lock().remove(&session.key());
+        node.peers.lock().add_data_use(peer, DataUse::of(session));
         if is_about_the_node(closed) {
             node.peers.lock().note_failure(peer, Instant::now());
         }

@@ -10,6 +10,7 @@ use netcom_identity::{NodeRecord, Role};
 use tokio::time::Instant;
 
 use super::needs::Offer;
+use crate::data_use::DataUse;
 
 /// Nodes heard of, the one not heard of for longest forgotten first.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) role: Role,
     /// What it said it offers; `None` if it said nothing.
     pub(crate) offer: Option<Offer>,
+    /// What was exchanged with it in sessions that have ended.
+    pub(crate) data_use: DataUse,
     /// When a dial or a session of it failed last.
     failed: Option<Instant>,
     heard: u64,
@@ -67,6 +70,11 @@ impl Peers {
     /// Remembers that a node works.
     pub(crate) fn note_success(&mut self, peer: PeerId) {
         self.entry(peer).failed = None;
+    }
+
+    /// Adds what was exchanged with a node in a session that has ended.
+    pub(crate) fn add_data_use(&mut self, peer: PeerId, data_use: DataUse) {
+        self.entry(peer).data_use += data_use;
     }
 
     /// Whether a node failed so lately that others are tried first.

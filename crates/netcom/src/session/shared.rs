@@ -15,7 +15,7 @@ use std::{
 
 use netcom_identity::{NetId, PeerId, Representation};
 use netcom_session::{
-    Closed, Code, Event, Flow, LinkId, Session, SessionSpec, State, Stats, StreamId, Time,
+    Closed, Code, Event, Flow, LinkId, Rate, Session, SessionSpec, State, Stats, StreamId, Time,
     wire::SessionKey,
 };
 use netcom_transport::LinkDriver;
@@ -263,6 +263,16 @@ impl SharedSession {
     /// The session's figures.
     pub(crate) fn stats(&self) -> Stats {
         self.inner.lock().engine.stats()
+    }
+
+    /// Limits how fast stream data goes to the peer.
+    pub(crate) fn limit_rate(self: &Arc<Self>, rate: Option<Rate>) {
+        self.with(Effects::default(), |inner, now| inner.engine.limit_rate(rate, now));
+    }
+
+    /// The limit of [`limit_rate`](Self::limit_rate).
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        self.inner.lock().engine.rate()
     }
 
     /// How many hold the session here.

@@ -260,6 +260,7 @@ async fn file(
         scan: Arc::new(scan(&path, None, false)?),
         target: Target::NetId(entity),
         window: MAX_TWICE,
+        limit: None,
         patience: WITHIN,
         bar: ProgressBar::hidden(),
     };
