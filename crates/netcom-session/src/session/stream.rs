@@ -215,17 +215,25 @@ impl RemoteIds {
         if open * 2 >= self.allowance {
             self.allowance = (self.allowance * 2).min(max_allowance);
         }
-        self.retired + self.allowance - self.granted >= self.allowance / 4
+        self.is_due()
     }
 
-    /// Makes room where the peer used more than half of its streams at once.
+    /// Makes room where the peer used more than half of its streams at once. Returns whether
+    /// announcing more is due.
     pub(crate) fn grow(&mut self, max_allowance: u64) -> bool {
         let open = self.next - self.retired.min(self.next);
-        if open * 2 < self.allowance || self.allowance >= max_allowance {
-            return false;
+        if open * 2 >= self.allowance {
+            self.allowance = (self.allowance * 2).min(max_allowance);
         }
-        self.allowance = (self.allowance * 2).min(max_allowance);
-        true
+        self.is_due()
+    }
+
+    /// Whether what the peer was not told of is a good part of its allowance, or more than what
+    /// it was told of and has not used.
+    fn is_due(&self) -> bool {
+        let untold = (self.retired + self.allowance).saturating_sub(self.granted);
+        let unused = self.granted.saturating_sub(self.next);
+        untold > 0 && untold >= unused.min(self.allowance / 4)
     }
 
     /// The limit to announce.
@@ -274,5 +282,27 @@ mod tests {
         let due = (0..64).filter(|_| ids.retire(2048)).count();
         assert!(due > 0);
         assert!(ids.announce() >= 128 + 64);
+    }
+
+    #[test]
+    fn a_peer_that_keeps_its_streams_may_open_all_that_it_is_allowed() {
+        for ended in 0..300 {
+            let mut ids = RemoteIds::new(64);
+            for index in 0..ended {
+                ids.see(index);
+                if ids.grow(64) | ids.retire(64) {
+                    ids.announce();
+                }
+            }
+            let mut granted = ids.granted;
+            for index in ended..ended + 64 {
+                assert!(index < granted, "{} of 64 after {ended}", index - ended);
+                ids.see(index);
+                if ids.grow(64) {
+                    granted = ids.announce();
+                }
+            }
+            assert!(!ids.grow(64), "and no more than that");
+        }
     }
 }
