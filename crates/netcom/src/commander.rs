@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use netcom_identity::{Multiaddr, NetId, PeerId};
 use netcom_session::{Code, EndpointLimits, LinkKind, Rate, State};
+use netcom_transport::TransportStats;
 
 use crate::{
     access::Access,
@@ -133,6 +134,17 @@ pub struct StreamInfo {
     pub bytes_acknowledged: u64,
 }
 
+/// What a node has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Panics that were caught. Each is a bug, of NetCom or of a handler, and ended one request,
+    /// stream, link or session alone: a number that rises should wake someone.
+    pub panics: u64,
+    /// What strangers and peers did at the listeners.
+    pub listeners: TransportStats,
+}
+
 impl Commander {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
         Self { handle }
@@ -174,6 +186,13 @@ impl Commander {
     pub fn streams(&self) -> Vec<StreamInfo> {
         let sessions = self.shared().sessions.all();
         sessions.iter().flat_map(|session| streams_of(session)).collect()
+    }
+
+    /// What was counted since the node was made.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let listeners = self.shared().transport.stats();
+        Counters { panics: self.shared().sessions.panics() + listeners.panics, listeners }
     }
 
     /// What the node and its peers may use.

@@ -93,11 +93,13 @@ pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,
     ParseRateError, Rate, Stats as SessionStats, Time,
 };
-pub use netcom_transport::HandshakeLimits;
+pub use netcom_transport::{HandshakeLimits, TransportStats as ListenerStats};
 
 pub use crate::{
     access::Access,
-    commander::{Commander, LinkSummary, PeerInfo, SessionInfo, SessionState, StreamInfo},
+    commander::{
+        Commander, Counters, LinkSummary, PeerInfo, SessionInfo, SessionState, StreamInfo,
+    },
     config::{DataDirUse, Limits},
     connection::{Connection, Datagrams, IncomingStreams, Path, PathKind},
     data_dir::{DataDir, DataDirError, DataDirLock},

@@ -20,6 +20,7 @@ pub(crate) async fn status(context: &Context) -> Outcome {
     let mut client = client(context).await?;
     let status = client.ask("status", json!({}), WITHIN).await?;
     let limits = client.ask("limits", json!({}), WITHIN).await?;
+    let counters = client.ask("counters", json!({}), WITHIN).await?;
     let mut lines = vec![
         format!("running   process {}, version {}", status["pid"], text(&status["version"])),
         format!("netid     {}", text(&status["netid"])),
@@ -38,10 +39,14 @@ pub(crate) async fn status(context: &Context) -> Outcome {
             text(&peer["peer_id"])
         ));
     }
+    if counters["panics_total"] != json!(0) {
+        lines.push(format!("panics    {}: please report them", counters["panics_total"]));
+    }
     let mut value = status;
     value["peers"] = peers;
     value["running"] = json!(true);
     value["limits"] = limits;
+    value["counters"] = counters;
     context.output.answer(lines.join("\n"), value)
 }
 

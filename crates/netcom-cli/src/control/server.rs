@@ -144,6 +144,7 @@ async fn answer(
     let commander = node.commander();
     let result = match text("method").unwrap_or_default() {
         "status" => status(node),
+        "counters" => super::view::counters(&commander),
         "peers" => super::view::peers(&commander),
         "sessions" => super::view::sessions(&commander),
         "links" => super::view::links(&commander),

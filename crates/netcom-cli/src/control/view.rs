@@ -78,6 +78,25 @@ pub(super) fn streams(commander: &Commander) -> Value {
     json!({ "streams": streams.collect::<Vec<_>>() })
 }
 
+pub(super) fn counters(commander: &Commander) -> Value {
+    let counters = commander.counters();
+    let listeners = counters.listeners;
+    json!({
+        "panics_total": counters.panics,
+        "half_open": listeners.half_open,
+        "accepted_total": listeners.accepted,
+        "unfinished_total": listeners.unfinished,
+        "failed_handshakes_total": listeners.failed_handshakes,
+        "crowded_out_total": listeners.crowded_out,
+        "retries_total": listeners.retries,
+        "untaken_total": listeners.untaken,
+        "refused_total": listeners.refused_http
+            + listeners.refused_multistream
+            + listeners.refused_other,
+        "accept_errors_total": listeners.accept_errors,
+    })
+}
+
 pub(super) fn limits(commander: &Commander) -> Value {
     let limits = commander.limits();
     json!({

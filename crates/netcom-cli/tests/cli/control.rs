@@ -30,6 +30,7 @@ fn status_and_sessions_tell_of_the_running_node() {
     let status = world.run("alice", &["status", "--json"]).ok().json();
     assert_eq!((&status["running"], &status["sessions"]), (&true.into(), &0.into()));
     assert_eq!(status["pid"], node.pid());
+    assert_eq!(status["counters"]["panics_total"], 0);
     assert_eq!(status["netid"], world.netid("alice").as_str());
     let mode = std::fs::metadata(world.path("alice/control.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

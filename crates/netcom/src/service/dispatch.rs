@@ -168,7 +168,7 @@ impl Call {
         };
         let request = Request { body, visitor, protocol };
         let handled = AssertUnwindSafe(async move { handler(request).await }).catch_unwind().await;
-        match flatten(handled) {
+        match flatten(handled, &handle) {
             Ok(answer) => send(&handle, answer).await,
             Err(error) => fail(&handle, error.message()).await,
         }
@@ -185,7 +185,7 @@ async fn stream_task(
     let stream = XStream::new(handle.clone());
     let handled =
         AssertUnwindSafe(async move { handler(stream, visitor).await }).catch_unwind().await;
-    if let Err(error) = flatten(handled) {
+    if let Err(error) = flatten(handled, &handle) {
         report(&handle, error.message()).await;
     }
     drop(turn);
@@ -193,8 +193,10 @@ async fn stream_task(
 
 fn flatten<T>(
     handled: Result<Result<T, HandlerError>, Box<dyn std::any::Any + Send>>,
+    handle: &StreamHandle,
 ) -> Result<T, HandlerError> {
     handled.unwrap_or_else(|_| {
+        handle.session().node().count_panic();
         tracing::error!("A handler panicked");
         Err(HandlerError::new("panicked", "the handler panicked"))
     })

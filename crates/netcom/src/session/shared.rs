@@ -7,7 +7,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -56,6 +56,8 @@ pub(crate) struct NodeParts {
     pub(crate) sessions: Weak<Sessions>,
     /// How many links' drivers run.
     pub(crate) drivers: Arc<watch::Sender<usize>>,
+    /// Panics that were caught.
+    pub(crate) panics: Arc<AtomicU64>,
 }
 
 /// Everything the lock guards.
@@ -174,6 +176,7 @@ impl SharedSession {
                 result
             }));
             if result.is_err() {
+                self.node.count_panic();
                 inner.fail(now);
                 inner.settle(&mut effects);
             }
@@ -190,7 +193,13 @@ impl SharedSession {
         for news in effects.news {
             self.tell(news);
         }
-        effects.wakers.into_iter().for_each(Waker::wake);
+        for waker in effects.wakers {
+            // A waker is the application's, and one that panics is no reason to leave others asleep.
+            if panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                self.node.count_panic();
+                tracing::error!("A waker panicked");
+            }
+        }
         for driver in effects.drivers {
             if effects.is_inline {
                 driver.try_flush();
@@ -477,6 +486,13 @@ impl SharedSession {
 
     pub(crate) fn node(&self) -> &NodeParts {
         &self.node
+    }
+}
+
+impl NodeParts {
+    /// Counts a panic that was caught.
+    pub(crate) fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -53,6 +53,11 @@ impl StreamHandle {
         self.0.id
     }
 
+    /// The session it is a stream of.
+    pub(crate) fn session(&self) -> &Arc<SharedSession> {
+        &self.0.session
+    }
+
     /// Moves the front of `queue` to the flow until the queue is empty, and tells how many bytes
     /// went. Pending with the number so far: the flow's room is used up.
     pub(crate) fn poll_write(

@@ -142,6 +142,7 @@ impl Sessions {
                 runtime,
                 sessions: me.clone(),
                 drivers: Arc::default(),
+                panics: Arc::default(),
             },
             table: Mutex::new(table),
             keys: AtomicU64::new(1),
@@ -222,6 +223,11 @@ impl Sessions {
                 }
             }
         });
+    }
+
+    /// How many panics of sessions and handlers were caught.
+    pub(crate) fn panics(&self) -> u64 {
+        self.node.panics.load(Ordering::Relaxed)
     }
 
     /// How many sessions there may be.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Weak},
 };
 
@@ -90,7 +91,8 @@ impl Timer {
                 first.remove()
             };
             if let Some(session) = session.upgrade() {
-                session.handle_timeout();
+                // It has ended that session and was counted; the other sessions need this task.
+                drop(panic::catch_unwind(AssertUnwindSafe(|| session.handle_timeout())));
             }
         }
     }
