@@ -66,6 +66,16 @@ impl FrameReader {
     }
 }
 
+/// Forgets the frames of a read, and what a peer that sends the shortest ones made of their room.
+pub(crate) fn forget(frames: &mut Vec<Frame>) {
+    frames.clear();
+    frames.shrink_to(MAX_FRAMES_PER_READ);
+}
+
+/// Frames after which a read goes to the session: in memory the shortest ones are fifty times as
+/// long as on the wire. One record more may come with them.
+pub(crate) const MAX_FRAMES_PER_READ: usize = 1024;
+
 fn take_all(
     buf: &mut BytesMut,
     limits: FrameLimits,

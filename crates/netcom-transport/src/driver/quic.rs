@@ -22,7 +22,10 @@ use tokio::time;
 
 use super::{
     FINISH_TIMEOUT, LinkClient, LinkDriver, READ_LIMIT, TURN_LIMIT, Wakeup, blocks,
-    frames::FrameReader, pace::MAX_BATCH, quic_lanes::Lanes, spawn,
+    frames::{self, FrameReader},
+    pace::MAX_BATCH,
+    quic_lanes::Lanes,
+    spawn,
 };
 use crate::{counters::Counters, handshake::alert_name};
 
@@ -270,7 +273,7 @@ impl Driver {
                 let result = lane.read(&chunks, &mut self.frames);
                 if !self.frames.is_empty() {
                     self.client.receive(lane.id, &mut self.frames);
-                    self.frames.clear();
+                    frames::forget(&mut self.frames);
                 }
                 result.map_err(End::Lost)?;
                 self.inputs.push(next_read(lane).boxed());

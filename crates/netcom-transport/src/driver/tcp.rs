@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::{io::Interest, net::TcpStream, time};
 
 use super::{
-    FINISH_TIMEOUT, Inline, LinkClient, LinkDriver, READ_LIMIT, TURN_LIMIT, Wakeup, spawn,
+    FINISH_TIMEOUT, Inline, LinkClient, LinkDriver, READ_LIMIT, TURN_LIMIT, Wakeup, frames, spawn,
     tcp_read::{ReadEnd, ReadStop, Reader},
     tcp_write::{WriteStop, Writer},
 };
@@ -131,7 +131,7 @@ impl Driver {
         let (stop, count) = self.reader.read(&self.shared.stream, &mut self.frames, READ_LIMIT);
         if !self.frames.is_empty() {
             self.shared.client.receive(LaneId(0), &mut self.frames);
-            self.frames.clear();
+            frames::forget(&mut self.frames);
         }
         (stop, count)
     }

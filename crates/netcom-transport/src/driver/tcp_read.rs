@@ -10,7 +10,11 @@ use netcom_session::{
 use rustls::AlertDescription;
 use tokio::{io::Interest, net::TcpStream};
 
-use super::{blocks, frames::FrameReader, tcp::loss};
+use super::{
+    blocks,
+    frames::{FrameReader, MAX_FRAMES_PER_READ},
+    tcp::loss,
+};
 use crate::{
     handshake::alert_name,
     record::{MAX_RECORD, Opener, Record, RecordError},
@@ -73,15 +77,18 @@ impl Reader {
             if let Err(end) = self.open_records(frames) {
                 break ReadStop::Ended(end);
             }
-            if count >= limit {
+            if count >= limit || frames.len() >= MAX_FRAMES_PER_READ {
                 break ReadStop::Limit;
             }
             match self.receive(stream) {
                 Ok(Received::Bytes(received)) => count += received,
                 Ok(Received::Last(received)) => {
                     count += received;
-                    let opened = self.open_records(frames);
-                    break opened.map_or_else(ReadStop::Ended, |()| ReadStop::Drained);
+                    break match self.open_records(frames) {
+                        Ok(()) if frames.len() < MAX_FRAMES_PER_READ => ReadStop::Drained,
+                        Ok(()) => ReadStop::Limit,
+                        Err(end) => ReadStop::Ended(end),
+                    };
                 }
                 Ok(Received::Nothing) => break ReadStop::Drained,
                 Ok(Received::End) => break ReadStop::Ended(ReadEnd::silent(LinkLoss::Reset)),
@@ -139,8 +146,9 @@ impl Reader {
 
     fn open_records(&mut self, frames: &mut Vec<Frame>) -> Result<(), ReadEnd> {
         self.frames.drain(frames).map_err(ReadEnd::malformed)?;
-        while let Some(record) =
-            self.opener.open(&mut self.received).map_err(|error| ReadEnd::insecure(&error))?
+        while frames.len() < MAX_FRAMES_PER_READ
+            && let Some(record) =
+                self.opener.open(&mut self.received).map_err(|error| ReadEnd::insecure(&error))?
         {
             match record {
                 Record::Data(chunk) => {
