@@ -194,7 +194,7 @@ impl SharedSession {
             self.tell(news);
         }
         for waker in effects.wakers {
-            // A waker is the application's, and one that panics is no reason to leave others asleep.
+            // A waker is the application's; one that panics must not leave others asleep.
             if panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
                 self.node.count_panic();
                 tracing::error!("A waker panicked");
