@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
 
 use crate::{Class, Code, Flow, InstanceId, LaneId, LinkId, SessionId, StreamId};
@@ -299,9 +300,18 @@ pub struct Finals {
 }
 
 /// The session's secret. Never printed.
-#[derive(Clone, Eq, PartialEq, Zeroize)]
+#[derive(Clone, Zeroize)]
 #[zeroize(drop)]
 pub struct SessionKey(pub [u8; 32]);
+
+impl PartialEq for SessionKey {
+    /// Takes as long whichever bytes differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SessionKey {}
 
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
