@@ -34,6 +34,7 @@ pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
         }
         if has_extension(&path, "rs") {
             code.push_str(&text);
+            findings.extend(secret_findings(&path, &text));
         }
         if path.ends_with("Cargo.toml") {
             manifests.push((path, text));
@@ -46,6 +47,7 @@ pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
         findings.extend(match path.as_str() {
             "docs/conformance.md" => conformance_findings(path, text, &code),
             "docs/limits.md" => limit_findings(path, text, &code),
+            "docs/security.md" => threat_findings(root, path, text, &code),
             _ => dependency_findings(path, text, &manifests),
         });
     }
@@ -102,6 +104,79 @@ fn text_findings(path: &str, text: &str) -> Vec<Finding> {
             found(format!("an absolute path under {home}"));
         }
     }
+    findings
+}
+
+/// Secrets are compared in constant time: never by a derived comparison, nor by an operator.
+fn secret_findings(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !path.starts_with("crates/") || !path.contains("/src/") || path.contains("/tests") {
+        return findings;
+    }
+    let mut derived = "";
+    for (index, line) in text.lines().enumerate() {
+        let mut found = |rule: String| findings.push(Finding::new(path, index + 1, rule));
+        if line.starts_with("#[derive(") {
+            derived = line;
+        } else if let Some((_, name)) = line.split_once("struct ") {
+            let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            if SECRET_TYPES.contains(&name) && derived.contains("PartialEq") {
+                found(format!("{name} is a secret and compared by derive: use subtle"));
+            }
+            derived = "";
+        }
+        for operator in ["==", "!="] {
+            let Some((left, right)) = line.split_once(operator) else { continue };
+            let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+            // The fields before the operator and after it: of `a.len() == *b.c.d` nothing and `d`.
+            let left = left.trim_end().rsplit(|c| !is_part(c)).next().unwrap_or_default();
+            let right = right.trim_start_matches([' ', '&', '*']);
+            let right = right.split(|c| !is_part(c)).next().unwrap_or_default();
+            let fields = [left, right].map(|path| path.rsplit('.').next().unwrap_or_default());
+            let secret = fields.into_iter().find(|field| SECRET_NAMES.contains(field));
+            if let Some(name) = secret {
+                found(format!("{name} is a secret and compared by {operator}: use subtle"));
+            }
+        }
+    }
+    findings
+}
+
+/// Each threat has a row that names tests and files, which exist, and no test of a threat is
+/// without a row.
+fn threat_findings(root: &Path, path: &str, text: &str, code: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut missing: Vec<u32> = THREATS.to_vec();
+    for (line, cells) in rows(text) {
+        let Some(threat) = cells[0].strip_prefix("T-").and_then(|it| it.parse().ok()) else {
+            continue;
+        };
+        missing.retain(|other| *other != threat);
+        let mut found = |rule: String| findings.push(Finding::new(path, line, rule));
+        let mut has_own = false;
+        for name in cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+            if has_extension(name, "rs") && !root.join("crates").join(name).exists() {
+                found(format!("T-{threat}: there is no file crates/{name}"));
+            }
+            if is_function(name) && name.len() > 20 {
+                has_own |= name.starts_with(&format!("t_{threat:02}_"));
+                if !code.contains(&format!("fn {name}(")) {
+                    found(format!("T-{threat}: there is no test {name}"));
+                }
+            }
+        }
+        if !has_own {
+            found(format!("T-{threat}: no test is named after it"));
+        }
+    }
+    let gone = missing.iter().map(|threat| Finding::new(path, 0, format!("no row for T-{threat}")));
+    findings.extend(gone);
+    let tests = code.lines().filter_map(|line| line.split_once("fn t_")).filter_map(|(_, rest)| {
+        let name = rest.split('(').next()?;
+        name.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("t_{name}"))
+    });
+    let unnamed = tests.filter(|name| !text.contains(&format!("`{name}`")));
+    findings.extend(unnamed.map(|name| Finding::new(path, 0, format!("no row names {name}"))));
     findings
 }
 
@@ -249,7 +324,16 @@ fn has_extension(path: &str, extension: &str) -> bool {
 }
 
 /// The documents whose tables are held against the code.
-const DOCUMENTS: [&str; 3] = ["docs/conformance.md", "docs/dependencies.md", "docs/limits.md"];
+const DOCUMENTS: [&str; 4] =
+    ["docs/conformance.md", "docs/dependencies.md", "docs/limits.md", "docs/security.md"];
+/// The threats that concern what there is.
+const THREATS: [u32; 23] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 22, 26, 28, 34, 41, 42];
+/// Types that hold secrets.
+const SECRET_TYPES: [&str; 5] =
+    ["ExporterSecret", "Passphrase", "SecretBytes", "SecretKey", "SessionKey"];
+/// How values are called that are secret, or prove that one knows a secret.
+const SECRET_NAMES: [&str; 5] = ["exporter", "mac", "passphrase", "secret", "session_key"];
 const HOMES: [&str; 4] = ["/home/", "/root/", "/Users/", "/work/"];
 /// Names of nobody, for examples.
 const SAMPLES: [&str; 3] = ["alice", "bob", "me"];
@@ -327,6 +411,36 @@ mod tests {
                 Finding::new("d", 4, "gone is not a dependency")
             ]
         );
+    }
+
+    #[test]
+    fn t_20_secrets_compared_in_the_open_are_found() {
+        let path = "crates/a/src/lib.rs";
+        let derived = "#[derive(Clone, PartialEq)]\n#[zeroize(drop)]\npub struct SessionKey(X);\n";
+        assert_eq!(secret_findings(path, derived).len(), 1);
+        assert_eq!(secret_findings(path, &derived.replace(", PartialEq", "")), []);
+        assert_eq!(secret_findings(path, &derived.replace("SessionKey", "SessionId")), []);
+        for line in ["if mac == theirs {", "a != self.secret", "*link.exporter == exporter"] {
+            assert_eq!(secret_findings(path, line).len(), 1, "{line}");
+        }
+        for line in ["if mac.ct_eq(&theirs)", "secret.len() == 32", "let mac = 1;"] {
+            assert_eq!(secret_findings(path, line), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_threat_without_its_test_is_found() {
+        let test =
+            "fn t_01_a_test_that_is_named_after_it() {}\nfn t_02_another_that_no_row_names() {}";
+        let table = "| threat | tests |\n|---|---|\n\
+            | T-1 | `t_01_a_test_that_is_named_after_it` |\n\
+            | T-2 | `t_02_a_test_that_does_not_exist`, `netcom/src/no_such_file.rs` |\n\
+            | T-3 | later |\n";
+        let found = threat_findings(&crate::root(), "s", table, test);
+        let lines: Vec<usize> = found.iter().map(|finding| finding.line).collect();
+        let rows_missing = THREATS.len() - 3;
+        assert_eq!(lines[..3], [4, 4, 5], "{found:?}");
+        assert_eq!(lines.len(), 3 + rows_missing + 1, "{found:?}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ cargo xtask COMMAND
   test [-p CRATE]…   every check and every test; ends with `N passed, N failed, N skipped`
   lint               the project's own rules: lengths, stubs, paths, manifests, generated code
   proto [--check]    writes the code generated from proto/, or checks that it is current
+  threat T-N         the tests of one threat of docs/security.md, with what they measure
   bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
   rel LINE           the long form of a reliability line, such as R-1; without LINE: which there are
   help               this text";
@@ -46,6 +47,7 @@ fn chore() -> Result<ExitCode> {
             };
             proto::generate(check).map(|()| ExitCode::SUCCESS)
         }
+        "threat" => threat(&args).map(|()| ExitCode::SUCCESS),
         "bench" => bench(&args).map(|()| ExitCode::SUCCESS),
         "rel" => {
             match args.as_slice() {
@@ -87,6 +89,22 @@ fn lint_or_fail() -> Result<()> {
         say(finding);
     }
     ensure!(findings.is_empty(), "{} findings", findings.len());
+    Ok(())
+}
+
+/// Runs the tests that are named after a threat.
+fn threat(args: &[String]) -> Result<()> {
+    let number = match args {
+        [only] => only.strip_prefix("T-").and_then(|number| number.parse::<u32>().ok()),
+        _ => None,
+    };
+    let number = number.context("usage: cargo xtask threat T-6")?;
+    let status = cargo()
+        .args(["nextest", "run", "--workspace", "--success-output", "final"])
+        .args(["-E", &format!("test(/(^|::)t_{number:02}_/)")])
+        .status()
+        .context("cargo could not be started")?;
+    ensure!(status.success(), "the tests of T-{number}: {status}");
     Ok(())
 }
 
