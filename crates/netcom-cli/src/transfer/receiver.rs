@@ -240,7 +240,9 @@ async fn both<T>(
 }
 
 /// Reads the offer and all of its entries.
-async fn offer(reader: &mut FrameReader<impl Source>) -> Result<Manifest, TransferError> {
+async fn offer(
+    reader: &mut FrameReader<impl Source>,
+) -> Result<Manifest, TransferError> {
     let mut partial = match next(reader).await? {
         Frame::Message(Message::Offer(offer)) => Partial::new(offer).map_err(refused)?,
         _ => return Err(TransferError::protocol("no offer")),
@@ -391,10 +393,8 @@ fn write(
                 bytes += data.len() as u64;
                 target.data(&data)
             }
-            Step::End { size, hash } => {
-                total += size;
-                target.end(size, &hash)
-            }
+            // Counted once it is true: what is claimed may be any number.
+            Step::End { size, hash } => target.end(size, &hash).map(|()| total += size),
             Step::Finish => Ok(()),
         };
         let done = match result {

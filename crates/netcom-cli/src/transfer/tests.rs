@@ -448,6 +448,26 @@ async fn a_sender_that_breaks_the_protocol_is_told_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn an_end_that_claims_more_bytes_than_can_be_counted_is_refused() {
+    let pair = Pair::new();
+    let mut messages = offer("x", Kind::Folder, vec![entry("a", 1), entry("b", 1)]);
+    messages.push(Message::File(message::File { index: 0, offset: 0 }));
+    let mut bytes = BytesMut::new();
+    messages.iter().for_each(|message| message.encode(&mut bytes));
+    message::put_head(message::DATA, 1, &mut bytes);
+    bytes.extend_from_slice(b"a");
+    let hash = blake3::hash(b"a").as_bytes().to_vec();
+    for message in [
+        Message::FileEnd(message::FileEnd { size: 1, hash: hash.clone() }),
+        Message::File(message::File { index: 1, offset: 0 }),
+        Message::FileEnd(message::FileEnd { size: u64::MAX, hash }),
+    ] {
+        message.encode(&mut bytes);
+    }
+    Pair::assert_refused(&pair.answers_to(bytes.freeze()).await, "not_verified");
+}
+
+#[tokio::test]
 async fn more_data_than_was_offered_is_refused() {
     let pair = Pair::new();
     let mut bytes = BytesMut::new();
