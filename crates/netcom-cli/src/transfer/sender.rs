@@ -113,7 +113,7 @@ impl Sender {
                 _ => bytes.ok_or_else(|| TransferError::protocol("reading ended early")),
             }
         };
-        let (bytes, name) = tokio::try_join!(writing, self.acknowledged(reader, &kept))?;
+        let (bytes, name) = tokio::try_join!(writing, self.acknowledged(reader, kept))?;
         // The receiver has everything. It may leave without hearing the goodbye to the end.
         let goodbye = async {
             writer.send(&Message::Bye(Empty {})).await?;
@@ -150,11 +150,12 @@ impl Sender {
         }
     }
 
-    /// Takes what the receiver says, until everything is done there.
+    /// Takes what the receiver says, until everything is done there. Nothing more is kept then, so
+    /// who waits for that learns it.
     async fn acknowledged(
         &self,
         reader: &mut FrameReader<impl Source>,
-        kept: &watch::Sender<u64>,
+        kept: watch::Sender<u64>,
     ) -> Result<String, TransferError> {
         loop {
             match self.next(reader).await? {
@@ -290,7 +291,8 @@ async fn wait_until_kept(
 ) -> Result<(), TransferError> {
     loop {
         match timeout(BUSY, kept.wait_for(|kept| *kept >= bytes)).await {
-            Ok(_) => return Ok(()),
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(_)) => return Err(TransferError::protocol("it is done before all was sent")),
             Err(_) => writer.send(&Message::Busy(Empty {})).await?,
         }
     }

@@ -468,6 +468,26 @@ async fn an_end_that_claims_more_bytes_than_can_be_counted_is_refused() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_is_done_before_it_has_everything_is_not_waited_for() {
+    let pair = Pair::new();
+    pair.write("film", &noise(3 << 20));
+    let scan = Arc::new(scan(&pair.from.path().join("film"), None, false).unwrap());
+    let (mut to_sender, at_sender) = pipe(WHOLE);
+    let mut bytes = BytesMut::new();
+    for message in [Message::Go(Empty {}), Message::Done(message::Done { name: "film".to_owned() })]
+    {
+        message.encode(&mut bytes);
+    }
+    to_sender.give(bytes.freeze()).await.unwrap();
+    // The receiver takes whatever comes and says nothing more.
+    let (to_receiver, mut at_receiver) = pipe(WHOLE);
+    let taking = tokio::spawn(async move { while let Ok(Some(_)) = at_receiver.take().await {} });
+    let sent = sender(scan).run(at_sender, to_receiver, &mut SentLog::in_memory()).await;
+    assert_eq!(sent.unwrap_err().failure.code, "transfer_protocol");
+    taking.await.unwrap();
+}
+
+#[tokio::test]
 async fn more_data_than_was_offered_is_refused() {
     let pair = Pair::new();
     let mut bytes = BytesMut::new();
