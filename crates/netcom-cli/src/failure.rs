@@ -114,8 +114,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line, whatever a file name or a peer put into it.
-        writeln!(f, "error: {} [{}]", one_line(&self.message), self.code)?;
+        // One line, whatever a file name, a peer or another process put into it.
+        writeln!(f, "error: {} [{}]", one_line(&self.message), one_line(&self.code))?;
         match &self.hint {
             Some(hint) => writeln!(f, "try: {}", one_line(hint)),
             None => Ok(()),
@@ -170,6 +170,13 @@ mod tests {
             .hint("netcom names ls");
         let text = failure.to_string();
         assert_eq!(text, "error: there is no name bob [name_not_found]\ntry: netcom names ls\n");
+    }
+
+    #[test]
+    fn no_code_that_another_process_gives_adds_a_line() {
+        let said = serde_json::json!({ "error": { "code": "a\nerror: b", "message": "c" } });
+        let failure = Failure::from_json(&said).unwrap();
+        assert_eq!(failure.to_string(), "error: c [a\\nerror: b]\n");
     }
 
     #[test]
