@@ -32,6 +32,8 @@
 mod address;
 pub mod certificate;
 mod decode;
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod metadata;
 mod name;

@@ -363,4 +363,5 @@ fn from_proto(record: proto::NodeRecord) -> Result<NodeDescription, NodeRecordEr
 }
 
 const WHAT: &str = "node record";
-const CONTEXT: &str = "netcom/node-record/1";
+/// What a node's key signs records for.
+pub(crate) const CONTEXT: &str = "netcom/node-record/1";

@@ -196,12 +196,12 @@ pub(crate) fn is_ticket(text: &str) -> bool {
 }
 
 /// Guards against bad copies, not against forgers: a ticket is only a hint.
-fn checksum(body: &str) -> String {
+pub(crate) fn checksum(body: &str) -> String {
     let digest = Sha256::digest(body.get(SCHEME.len()..).unwrap_or_default());
     data_encoding::HEXLOWER.encode(digest.get(..CHECKSUM / 2).unwrap_or_default())
 }
 
 const SCHEME: &str = "netcom:";
-const SUM: &str = ",sum=";
+pub(crate) const SUM: &str = ",sum=";
 /// Hexadecimal digits of the check value.
 const CHECKSUM: usize = 8;

@@ -351,6 +351,6 @@ impl Step {
 const WHAT: &str = "representation";
 
 /// What a NetID's key signs statements for.
-const ISSUE: &str = "netcom/representation/1";
+pub(crate) const ISSUE: &str = "netcom/representation/1";
 /// What a node's key signs further statements for.
-const DELEGATE: &str = "netcom/delegation/1";
+pub(crate) const DELEGATE: &str = "netcom/delegation/1";
