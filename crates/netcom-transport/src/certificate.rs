@@ -330,5 +330,6 @@ const ECDSA_WITH_SHA384: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
 /// [RFC 8410 section 3](https://www.rfc-editor.org/rfc/rfc8410#section-3).
 const PURE_ED25519: &[u8] = &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70];
 
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

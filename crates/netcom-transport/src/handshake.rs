@@ -336,5 +336,6 @@ pub(crate) const NO_PROTOCOL: &str = "the peer does not speak netcom/1";
 /// The most bytes a peer may send before it is authenticated.
 const MAX_HANDSHAKE: usize = 48 * 1024;
 
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ mod counters;
 mod dial;
 mod driver;
 mod exporter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod half_open;
 mod handshake;
 mod link;

@@ -326,3 +326,5 @@ const USER_CANCELED: u8 = 90;
 const KEY_UPDATE: u8 = 24;
 /// Records without data that may follow each other, so that none spins for nothing.
 const MAX_IDLE_RECORDS: u32 = 32;
+
+pub(crate) mod fuzzing;

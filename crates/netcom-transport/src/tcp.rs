@@ -28,7 +28,7 @@ use crate::{
 
 /// What a stranger's first bytes are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Language {
+pub(crate) enum Language {
     /// A TLS record: a native peer.
     Tls,
     Http,
@@ -202,7 +202,7 @@ fn link(
 }
 
 impl Language {
-    fn of(first: &[u8]) -> Self {
+    pub(crate) fn of(first: &[u8]) -> Self {
         match first {
             [TLS_HANDSHAKE, ..] => Self::Tls,
             [MULTISTREAM_LENGTH, b'/', ..] | [MULTISTREAM_LENGTH] => Self::Multistream,
