@@ -5,6 +5,8 @@
 //! source costs time and nothing else. Runs on Unix; all async parts need a tokio runtime.
 
 mod discovery;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod mdns;
 mod petnames;
 mod registry;

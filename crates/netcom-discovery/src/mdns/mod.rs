@@ -2,7 +2,7 @@
 
 pub(crate) mod address;
 mod cache;
-mod codec;
+pub(crate) mod codec;
 mod interfaces;
 mod lru;
 pub mod state;

@@ -137,7 +137,11 @@ impl Lock {
 impl Book {
     /// Reads the file; a missing one is an empty book.
     pub(super) fn read(path: &Path) -> Result<Self, BookError> {
-        let text = read_text(path)?;
+        Self::from_text(&read_text(path)?, path)
+    }
+
+    /// Reads the file's text; `path` is for telling which.
+    pub(super) fn from_text(text: &str, path: &Path) -> Result<Self, BookError> {
         let malformed = |reason: String| BookError::Malformed { path: path.to_owned(), reason };
         let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -175,12 +179,17 @@ impl Book {
             }
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(self.document.to_string().as_bytes())?;
+            file.write_all(self.text().as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, path)?;
             File::open(&lock.directory)?.sync_all()
         };
         write().map_err(|source| BookError::Write { path: path.to_owned(), source })
+    }
+
+    /// The file's text.
+    pub(super) fn text(&self) -> String {
+        self.document.to_string()
     }
 
     pub(super) fn put(&mut self, name: &Petname, entry: &PetnameEntry) {

@@ -1,6 +1,7 @@
 //! The petname book: what this user calls others, in a file that can be read and edited by hand.
 
 mod file;
+pub(crate) mod fuzzing;
 mod near;
 
 use std::path::PathBuf;
