@@ -70,6 +70,8 @@ mod data_dir;
 mod data_use;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod node;
 mod private_file;

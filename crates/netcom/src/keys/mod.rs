@@ -1,6 +1,7 @@
 //! Keys: made here, kept in a data directory, given to the processes of that directory.
 
 mod file;
+pub(crate) mod fuzzing;
 mod seal;
 mod store;
 #[cfg(test)]

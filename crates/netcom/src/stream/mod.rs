@@ -3,6 +3,7 @@
 mod bytes_stream;
 mod error;
 mod errors;
+pub(crate) mod fuzzing;
 mod message;
 mod messages;
 mod receiver;
