@@ -11,6 +11,8 @@ mod context;
 mod control;
 mod errors;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generated;
 mod nodes;
 mod output;

@@ -59,7 +59,7 @@ pub(crate) struct Flags {
 /// The file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+pub(crate) struct File {
     listen: Option<Vec<String>>,
     discovery: Option<String>,
     meeting_points: Option<Vec<String>>,
@@ -209,7 +209,12 @@ fn read(path: &Path) -> Outcome<File> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(File::default()),
         Err(error) => return Err(failed(error)),
     };
-    toml_edit::de::from_str(&text).map_err(|error| {
+    parse(&text, path)
+}
+
+/// Reads the file's text; `path` is for telling which.
+pub(crate) fn parse(text: &str, path: &Path) -> Outcome<File> {
+    toml_edit::de::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
         let message = format!("{} line {line}: {}", path.display(), error.message());

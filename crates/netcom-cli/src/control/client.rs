@@ -5,7 +5,7 @@ use std::{io, path::Path, time::Duration};
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{UnixStream, unix::OwnedReadHalf, unix::OwnedWriteHalf},
     time::timeout,
 };
@@ -99,7 +99,7 @@ pub(super) fn check_user(stream: &UnixStream) -> Outcome {
 
 /// The next line, without its end; `None` at the end of the stream.
 pub(super) async fn read_line(
-    reading: &mut OwnedReadHalf,
+    reading: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> io::Result<Option<BytesMut>> {
     let mut searched = 0;

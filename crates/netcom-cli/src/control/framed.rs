@@ -26,7 +26,7 @@ pub(crate) struct FramedSink {
 }
 
 /// What a piece is.
-enum Piece {
+pub(super) enum Piece {
     Bytes(Bytes),
     End,
     Failed(Failure, bool),
@@ -43,27 +43,30 @@ impl FramedSource {
     pub(super) fn new(half: OwnedReadHalf, buffer: BytesMut) -> Self {
         Self { half, buffer, is_finished: false }
     }
+}
 
-    fn piece(&mut self) -> Result<Option<Piece>, TransferError> {
-        let Some(head) = self.buffer.first_chunk::<HEAD>() else { return Ok(None) };
+impl Piece {
+    /// Takes one piece off the front; `None` while bytes of it are missing.
+    pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Self>, TransferError> {
+        let Some(head) = buffer.first_chunk::<HEAD>() else { return Ok(None) };
         let [kind, length @ ..] = *head;
         let length = u32::from_be_bytes(length) as usize;
         if length > MAX_PIECE_BYTES || kind > FAILED_RETRYABLE {
             return Err(broken("a piece that cannot be"));
         }
-        if self.buffer.len() < HEAD + length {
+        if buffer.len() < HEAD + length {
             return Ok(None);
         }
-        self.buffer.advance(HEAD);
-        let body = self.buffer.split_to(length).freeze();
+        buffer.advance(HEAD);
+        let body = buffer.split_to(length).freeze();
         Ok(Some(match kind {
-            BYTES => Piece::Bytes(body),
-            END => Piece::End,
+            BYTES => Self::Bytes(body),
+            END => Self::End,
             _ => {
                 let value: Option<Value> = serde_json::from_slice(&body).ok();
                 let failure = value.as_ref().and_then(Failure::from_json);
                 let unknown = || Failure::failed("unknown", "the running node failed");
-                Piece::Failed(failure.unwrap_or_else(unknown), kind == FAILED_RETRYABLE)
+                Self::Failed(failure.unwrap_or_else(unknown), kind == FAILED_RETRYABLE)
             }
         }))
     }
@@ -72,7 +75,7 @@ impl FramedSource {
 impl Source for FramedSource {
     async fn take(&mut self) -> Result<Option<Bytes>, TransferError> {
         while !self.is_finished {
-            match self.piece()? {
+            match Piece::take(&mut self.buffer)? {
                 Some(Piece::Bytes(bytes)) if bytes.is_empty() => continue,
                 Some(Piece::Bytes(bytes)) => return Ok(Some(bytes)),
                 Some(Piece::End) => self.is_finished = true,

@@ -7,6 +7,7 @@
 
 mod client;
 mod framed;
+pub(crate) mod fuzzing;
 mod server;
 mod view;
 

@@ -46,12 +46,18 @@ impl Verified {
     }
 
     pub(super) fn add(&mut self, entry: &VerifiedEntry) -> io::Result<()> {
-        let line = format!("{} {} {}\n", entry.index, entry.size, entry.hash.to_hex());
-        self.file.write_all(line.as_bytes())
+        self.file.write_all(entry.to_line().as_bytes())
     }
 }
 
-fn parse(line: &str) -> Option<VerifiedEntry> {
+impl VerifiedEntry {
+    /// The entry's line in the journal.
+    pub(super) fn to_line(self) -> String {
+        format!("{} {} {}\n", self.index, self.size, self.hash.to_hex())
+    }
+}
+
+pub(super) fn parse(line: &str) -> Option<VerifiedEntry> {
     let mut words = line.split(' ');
     let (index, size, hash) = (words.next()?, words.next()?, words.next()?);
     let is_whole = words.next().is_none();

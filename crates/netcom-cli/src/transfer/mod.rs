@@ -7,6 +7,7 @@
 
 mod folder;
 mod frames;
+pub(crate) mod fuzzing;
 mod journal;
 mod manifest;
 mod message;

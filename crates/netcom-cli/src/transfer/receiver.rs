@@ -240,7 +240,7 @@ async fn both<T>(
 }
 
 /// Reads the offer and all of its entries.
-async fn offer(
+pub(super) async fn offer(
     reader: &mut FrameReader<impl Source>,
 ) -> Result<Manifest, TransferError> {
     let mut partial = match next(reader).await? {
