@@ -27,7 +27,7 @@ use super::{
 #[must_use]
 pub fn transfer(input: &[u8]) -> bool {
     let at_once = wait(frames(Pipe::whole(input)));
-    assert_eq!(at_once, wait(frames(Pipe::bytewise(input))));
+    assert_eq!(at_once, wait(frames(Pipe::in_pieces(input))));
     for frame in &at_once.0 {
         let Frame::Message(message) = frame else { continue };
         let mut bytes = BytesMut::new();
@@ -264,8 +264,9 @@ impl Pipe {
         Self { rest: Bytes::copy_from_slice(bytes), piece: usize::MAX }
     }
 
-    fn bytewise(bytes: &[u8]) -> Self {
-        Self { piece: 1, ..Self::whole(bytes) }
+    /// Byte by byte if there are few; many would take longer than that finds.
+    fn in_pieces(bytes: &[u8]) -> Self {
+        Self { piece: 1 + bytes.len() / PIECES, ..Self::whole(bytes) }
     }
 }
 
@@ -309,6 +310,8 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
+/// An input arrives in about so many pieces.
+const PIECES: usize = 64;
 const MAX_ATTEMPTS: usize = 3;
 const SHORT: usize = 20;
 const LONG: usize = 900;

@@ -72,6 +72,8 @@ pub struct Pair {
     /// Everything that was sent, for comparing runs.
     pub trace: Vec<u8>,
     pub is_traced: bool,
+    /// Frames come that no engine sends, so sessions may refuse links.
+    pub is_hostile: bool,
     /// Cut this wire right after that side has put this many frames on it.
     pub cut_after: Option<(WireId, Side, usize)>,
     /// Every frame that arrived at each side, where wanted.
@@ -92,6 +94,7 @@ impl Pair {
             delay,
             trace: Vec::new(),
             is_traced: false,
+            is_hostile: false,
             cut_after: None,
             arrived: None,
         }
@@ -299,7 +302,11 @@ impl Pair {
                         self.transmit(wire, side);
                         return;
                     }
-                    Err(error) => panic!("{error}"),
+                    Err(error) => {
+                        assert!(self.is_hostile, "{error}");
+                        self.finish(wire, side);
+                        return;
+                    }
                 }
             }
             Accept::Refuse(purpose) => purpose,

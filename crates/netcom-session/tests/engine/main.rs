@@ -3,8 +3,10 @@
 mod exchange;
 mod failover;
 mod harness;
+mod hostile;
 mod identity;
 mod limits;
 mod pacing;
 mod random;
 mod regressions;
+mod replay;
