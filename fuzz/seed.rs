@@ -1,5 +1,6 @@
 //! Writes the corpora's first inputs: the vectors of docs/protocol/vectors and mutations of them,
-//! the smallest for each way in which reading can end. The same vectors give the same files.
+//! the smallest for each way in which reading can end, and valid inputs of every other target. The
+//! same vectors give the same files; certificates have fresh keys.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +12,10 @@ use std::{
 
 use bytes::BytesMut;
 use data_encoding::HEXLOWER;
+use netcom_identity::{
+    DirectorySuffixes, NodeDescription, NodeRecord, Representation, Role, SecretKey, Service,
+    Terms, Ticket, UnixTime, certificate,
+};
 use netcom_session::wire::{DecodeError, Frame, FrameLimits, Hello, decode, kind};
 use serde_json::Value;
 
@@ -28,7 +33,67 @@ fn main() -> io::Result<()> {
     write(&root.join("corpus/frames"), pairs.chain(mutations(&vectors)), |input| {
         outcome(BytesMut::from(input))
     })?;
-    write(&root.join("corpus/hello"), mutations(&hellos), |body| outcome(framed(kind::HELLO, body)))
+    write(&root.join("corpus/hello"), mutations(&hellos), |body| {
+        outcome(framed(kind::HELLO, body))
+    })?;
+    let seeds = [
+        identities(),
+        netcom_discovery::fuzzing::seeds(),
+        netcom_transport::fuzzing::seeds(),
+        netcom::fuzzing::seeds(),
+        netcom_cli::fuzzing::seeds(),
+    ];
+    for (target, input) in seeds.into_iter().flatten() {
+        keep(&root.join("corpus").join(target), &input)?;
+    }
+    Ok(())
+}
+
+/// Keys, names and proofs.
+fn identities() -> Vec<(&'static str, Vec<u8>)> {
+    let key = |seed| SecretKey::from_bytes(&[seed; 32]);
+    let terms = |left| Terms::new(5, UnixTime(1000), UnixTime(2000)).delegations(left);
+    let one = Representation::issue(&key(1), key(2).peer_id(), &terms(2));
+    let two = one.delegate(&key(2), key(3).peer_id(), &terms(1)).expect("the terms allow it");
+    let three = two.delegate(&key(3), key(4).peer_id(), &terms(0)).expect("the terms allow it");
+    let mut seeds = Vec::new();
+    for (chain, node) in [(&one, 2), (&two, 3), (&three, 4)] {
+        seeds.push(("representation", chain.encode()));
+        let claims = certificate::encode(&[chain.clone(), chain.clone()]).expect("they fit");
+        seeds.push(("claims", claims));
+        let mut description = NodeDescription::new(7, UnixTime(2000));
+        description.addresses.push("/ip4/192.0.2.1/tcp/4001".parse().expect("an address"));
+        description.addresses.push("/dns4/example.org/udp/1/quic-v1".parse().expect("an address"));
+        description.role = Role::Server;
+        description.services.push(Service::new("files", ["1", "2"]).expect("a service"));
+        description.metadata.insert("region", "north").expect("within its bounds");
+        description.representations.push(chain.clone());
+        let record = NodeRecord::sign(&key(node), description).expect("within its bounds");
+        seeds.push(("record", record.encode()));
+        let addresses = record.addresses().to_vec();
+        let ticket = Ticket::new(*record.peer_id(), addresses).expect("within its bounds");
+        let ticket = ticket.with_netid(chain.netid());
+        seeds.push(("ticket", ticket.to_string().into_bytes()));
+        seeds.push(("target", ticket.to_string().into_bytes()));
+        for address in record.addresses() {
+            seeds.push(("address", address.to_string().into_bytes()));
+            seeds.push(("address", address.to_vec()));
+            seeds.push(("target", address.to_string().into_bytes()));
+        }
+        let (public, netid, peer) = (key(node).public_key(), chain.netid(), *record.peer_id());
+        seeds.extend(
+            [public.to_protobuf(), netid.to_bytes(), peer.to_bytes()].map(|it| ("key", it)),
+        );
+        seeds.extend([netid.to_string(), peer.to_string()].map(|it| ("target", it.into_bytes())));
+    }
+    let hashed = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
+    for text in [hashed, "alice", "alice.netcom", "Example.ORG.", "corp\nbob.corp", "printer.local"]
+    {
+        seeds.push(("target", text.into()));
+    }
+    let suffixes: Vec<_> = DirectorySuffixes::default().iter().map(str::to_owned).collect();
+    seeds.push(("target", suffixes.concat().into_bytes()));
+    seeds
 }
 
 /// Each input, each of its truncations, and the input with each of its first bytes changed.
@@ -59,13 +124,15 @@ fn write(
             *best = input;
         }
     }
+    smallest.values().try_for_each(|input| keep(folder, input))
+}
+
+/// Writes an input under a name made of it.
+fn keep(folder: &Path, input: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for input in smallest.values() {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(input);
-        fs::write(folder.join(format!("{:016x}", hasher.finish())), input)?;
-    }
-    Ok(())
+    let mut hasher = DefaultHasher::new();
+    hasher.write(input);
+    fs::write(folder.join(format!("{:016x}", hasher.finish())), input)
 }
 
 /// What reading the input comes to, without the numbers in it.

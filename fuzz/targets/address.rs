@@ -1,0 +1,6 @@
+//! An address, as text and in binary.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = netcom_identity::fuzzing::address(input);
+});

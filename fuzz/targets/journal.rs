@@ -1,0 +1,6 @@
+//! The journal of a transfer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = netcom_cli::fuzzing::journal(input);
+});
