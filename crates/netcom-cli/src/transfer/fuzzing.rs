@@ -128,7 +128,8 @@ pub fn send(input: &[u8]) -> bool {
     let manifest = Manifest::new("top", Kind::Folder, entries).expect("a manifest");
     let scan = Arc::new(Scan { manifest, paths: vec![short, long], skipped: 0 });
     let bar = ProgressBar::hidden();
-    let sender = Sender { scan, window: WINDOW, patience: Duration::from_secs(20), bar };
+    let patience = Duration::from_secs(20);
+    let sender = Sender { scan, window: WINDOW, limit: None, patience, bar };
     let mut script = Script { rest: input };
     let mut bytes = BytesMut::new();
     while script.answer(&mut bytes) {}

@@ -1,7 +1,7 @@
 //! One session: the engine under its lock, and what is kept beside it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     future::poll_fn,
     panic::{self, AssertUnwindSafe},
@@ -20,6 +20,7 @@ use netcom_session::{
 };
 use netcom_transport::LinkDriver;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
@@ -63,7 +64,7 @@ pub(crate) struct NodeParts {
 /// Everything the lock guards.
 pub(super) struct Inner {
     pub(super) engine: Session,
-    pub(super) slots: HashMap<StreamId, Slot>,
+    pub(super) slots: FxHashMap<StreamId, Slot>,
     pub(super) links: Vec<LinkEntry>,
     /// Streams of the peer that wait for the application.
     pub(super) incoming: VecDeque<StreamId>,
@@ -126,7 +127,7 @@ impl SharedSession {
         let now = node.clock.now();
         let inner = Inner {
             engine: Session::new(spec.clone(), now),
-            slots: HashMap::new(),
+            slots: FxHashMap::default(),
             links: Vec::new(),
             incoming: VecDeque::new(),
             acceptors: Waiters::default(),
