@@ -53,7 +53,10 @@ macro_rules! corpora {
 corpora! {
     lanes_stay_in_bounds: "frames", 4 * KIB, 128, |input| session::frames(input) > 0;
     hellos_stay_in_bounds: "hello", 4 * KIB, 64, session::hello;
-    operations_stay_in_bounds: "operations", 4 * MIB, 64, |input| { random::run_input(input); true };
+    operations_stay_in_bounds: "operations", 4 * MIB, 64, |input| {
+        random::run_input(input);
+        true
+    };
     hostile_peers_stay_in_bounds: "peer", MIB, 64, |input| hostile::run_input(input) > 0;
     representations_stay_in_bounds: "representation", 4 * KIB, 32, identity::representation;
     claims_stay_in_bounds: "claims", 4 * KIB, 32, identity::claims;

@@ -173,7 +173,7 @@ impl Inline for Shared {
         let Some(mut writer) = self.writer.try_lock() else {
             return false;
         };
-        if !writer.is_idle() {
+        if !writer.is_idle() || writer.is_in_burst(Instant::now()) {
             return false;
         }
         let write = || writer.write(&self.stream, &*self.client, INLINE_LIMIT).0;

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use netcom_session::{Batch, LinkLoss, Poll};
@@ -22,6 +22,8 @@ pub(crate) struct Writer {
     /// Records the socket has not taken, the first one from `sent` on.
     records: VecDeque<Vec<u8>>,
     sent: usize,
+    /// When somebody last wrote from a thread of their own.
+    last_inline: Option<Instant>,
     /// The session is done with the link.
     is_finishing: bool,
     /// close_notify or an alert was the last record.
@@ -53,6 +55,7 @@ impl Writer {
             batch: Batch::new(),
             records: VecDeque::new(),
             sent: 0,
+            last_inline: None,
             is_finishing: false,
             is_closed: false,
             has_failed: false,
@@ -62,6 +65,13 @@ impl Writer {
     /// Whether nothing waits for the socket and the session may still send.
     pub(crate) fn is_idle(&self) -> bool {
         self.records.is_empty() && !self.is_finishing && !self.is_closed && !self.has_failed
+    }
+
+    /// Whether somebody wrote from a thread of their own a moment ago: then more follows, and goes
+    /// in one batch with what follows that. Notes that somebody does now.
+    pub(crate) fn is_in_burst(&mut self, now: Instant) -> bool {
+        let before = self.last_inline.replace(now);
+        before.is_some_and(|before| now.saturating_duration_since(before) < BURST)
     }
 
     /// Gives up: nothing more is written, and the driver ends the link.
@@ -238,6 +248,9 @@ fn set_unsent_limit(stream: &TcpStream, limit: u32) {
     let _ = (stream, limit);
 }
 
+/// Writes closer together than this belong to a burst. No answer comes sooner over a network, nor
+/// from another process.
+const BURST: Duration = Duration::from_micros(20);
 /// Records handed to the kernel in one call: a whole batch of the largest size.
 const MAX_SLICES: usize = 32;
 /// Pieces of one record, beyond which a new one begins.
