@@ -35,7 +35,7 @@ pub fn with_own_peer_id(address: &Multiaddr, peer_id: &PeerId) -> Result<Multiad
 
 /// Reads the text of an address.
 pub(crate) fn from_text(text: &str) -> Result<Multiaddr, AddressError> {
-    if text.len() > MAX_ADDRESS_BYTES.saturating_mul(4) {
+    if text.len() > MAX_TEXT {
         return Err(AddressError::TooLong);
     }
     let address = text
@@ -122,6 +122,10 @@ fn check(address: &Multiaddr) -> Result<(), AddressError> {
         return Err(AddressError::TooLong);
     }
     let text = address.to_string();
+    // Two bytes can be eleven characters, `/ipcidr/255`.
+    if text.len() > MAX_TEXT {
+        return Err(AddressError::TooLong);
+    }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(AddressError::Ambiguous);
     }
@@ -130,3 +134,5 @@ fn check(address: &Multiaddr) -> Result<(), AddressError> {
         _ => Err(AddressError::Ambiguous),
     }
 }
+
+const MAX_TEXT: usize = 4 * MAX_ADDRESS_BYTES;

@@ -1,10 +1,10 @@
 //! Signed node records (T-12), and what they may hold.
 
 use netcom_identity::{
-    AddressError, DecodeError, KeyError, MAX_RECORD_BYTES, MAX_RECORD_LIFETIME_SECONDS,
-    MAX_SERVICES, Metadata, MetadataError, Multiaddr, NodeDescription, NodeRecord, NodeRecordError,
-    PeerId, Representation, RepresentationError, Role, Service, ServiceError, SignatureError,
-    UnixTime, with_own_peer_id,
+    AddressError, DecodeError, KeyError, MAX_ADDRESS_BYTES, MAX_RECORD_BYTES,
+    MAX_RECORD_LIFETIME_SECONDS, MAX_SERVICES, Metadata, MetadataError, Multiaddr, NodeDescription,
+    NodeRecord, NodeRecordError, PeerId, Representation, RepresentationError, Role, Service,
+    ServiceError, SignatureError, UnixTime, with_own_peer_id,
 };
 
 use crate::support::{
@@ -172,6 +172,19 @@ fn received_addresses_are_checked_one_by_one() {
     assert_eq!(refusal(&escape), AddressError::Ambiguous);
     let twice = crafted(|message| message.bytes(5, &full).bytes(5, &full));
     assert_eq!(content(twice), DecodeError::Address(AddressError::Repeated));
+}
+
+#[test]
+fn an_address_whose_text_is_too_long_to_be_read_is_refused_in_binary_too() {
+    let own = key(2).peer_id();
+    let full = with_own_peer_id(&address("/ip4/127.0.0.1/tcp/1"), &own).unwrap().to_vec();
+    let (start, peer) = full.split_at(8);
+    // `/ipcidr/255` in two bytes.
+    let with_ranges = |count| [start, &[43, 255].repeat(count), peer].concat();
+    assert!(with_ranges(100).len() <= MAX_ADDRESS_BYTES);
+    let taken = |count| crafted(|message| message.bytes(5, &with_ranges(count)));
+    assert!(taken(80).is_ok());
+    assert_eq!(content(taken(100)), DecodeError::Address(AddressError::TooLong));
 }
 
 #[test]
