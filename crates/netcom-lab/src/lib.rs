@@ -36,5 +36,5 @@ pub use crate::{
     namespace::Namespace,
     pair::{End, Pair},
     running::Running,
-    skip::with_pair,
+    skip::{skip, with_pair},
 };

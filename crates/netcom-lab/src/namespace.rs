@@ -80,7 +80,10 @@ impl Namespace {
     }
 
     /// Has iproute2 carry out commands inside, one a line.
-    pub(crate) fn ip(&self, commands: &str) -> Result<(), LabError> {
+    ///
+    /// # Errors
+    /// [`LabError::Ip`] where it is missing, [`LabError::Interface`] where it refuses.
+    pub fn ip(&self, commands: &str) -> Result<(), LabError> {
         let output = self.call(|| {
             let mut ip = Command::new("ip")
                 .args(["-batch", "-"])
@@ -88,10 +91,10 @@ impl Namespace {
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()?;
-            let mut input = ip.stdin.take().expect("it is piped");
-            // One that ended early says why on stderr.
-            let _ = io::Write::write_all(&mut input, commands.as_bytes());
-            drop(input);
+            if let Some(mut input) = ip.stdin.take() {
+                // One that ended early says why on stderr.
+                let _ = io::Write::write_all(&mut input, commands.as_bytes());
+            }
             ip.wait_with_output()
         });
         let output = output.map_err(LabError::Ip)?;

@@ -9,16 +9,24 @@ use crate::{LinkSpec, Pair};
 ///
 /// # Panics
 /// If `test` does, and where NETCOM_NO_SKIP is 1 and the pair cannot be made.
-#[expect(clippy::print_stdout, reason = "skipping has to be seen")]
 pub fn with_pair(spec: LinkSpec, test: impl FnOnce(&Pair)) {
     match Pair::new(spec) {
         Ok(pair) => test(&pair),
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            // A line of its own, whatever was printed before.
-            println!("\nSKIP: {error}{cause}");
-            let is_forbidden = env::var("NETCOM_NO_SKIP").is_ok_and(|value| value == "1");
-            assert!(!is_forbidden, "{error}{cause}");
+            skip(&format!("{error}{cause}"));
         }
     }
+}
+
+/// Says that a test cannot run here, and why; the test then returns.
+///
+/// # Panics
+/// Where NETCOM_NO_SKIP is 1.
+#[expect(clippy::print_stdout, reason = "skipping has to be seen")]
+pub fn skip(reason: &str) {
+    // A line of its own, whatever was printed before.
+    println!("\nSKIP: {reason}");
+    let is_forbidden = env::var("NETCOM_NO_SKIP").is_ok_and(|value| value == "1");
+    assert!(!is_forbidden, "{reason}");
 }
