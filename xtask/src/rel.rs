@@ -4,13 +4,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A line, and the long form of the test that shows it.
+/// A line, and the long form of the tests that show it.
 struct Line {
     name: &'static str,
     about: &'static str,
     package: &'static str,
     target: &'static str,
-    test: &'static str,
+    tests: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
 }
 
@@ -20,14 +20,15 @@ pub(crate) fn list() -> String {
     LINES.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs the long form of a line's test in a release build.
+/// Runs the long form of a line's tests in a release build, one after the other.
 pub(crate) fn run(mut cargo: Command, name: &str) -> Result<()> {
     let Some(line) = LINES.iter().find(|line| line.name == name) else {
         bail!("no line {name:?}; there are\n{}", list());
     };
     let status = cargo
         .args(["test", "--release", "--package", line.package, "--test", line.target])
-        .args(["--", "--nocapture", "--exact", line.test])
+        .args(["--", "--nocapture", "--test-threads", "1", "--exact"])
+        .args(line.tests)
         .envs(line.environment.iter().copied())
         .status()
         .context("cargo could not be started")?;
@@ -41,7 +42,7 @@ const LINES: &[Line] = &[
         about: "9,000 sessions over TCP in one process answer pings for 10 minutes",
         package: "netcom",
         target: "scale",
-        test: "hundreds_of_sessions_over_tcp_answer_every_ping",
+        tests: &["hundreds_of_sessions_over_tcp_answer_every_ping"],
         environment: &[("NETCOM_SESSIONS", "9000"), ("NETCOM_SECONDS", "600")],
     },
     Line {
@@ -49,7 +50,44 @@ const LINES: &[Line] = &[
         about: "50,000 sessions over QUIC in one process answer pings for 10 minutes",
         package: "netcom",
         target: "scale",
-        test: "hundreds_of_sessions_over_quic_answer_every_ping",
+        tests: &["hundreds_of_sessions_over_quic_answer_every_ping"],
         environment: &[("NETCOM_SESSIONS", "50000"), ("NETCOM_SECONDS", "600")],
+    },
+    Line {
+        name: "R-8",
+        about: "20,000 forged first packets of QUIC a second and 2,000 half-open TLS handshakes \
+                for a minute harm no session and keep nobody out",
+        package: "netcom-lab",
+        target: "floods",
+        tests: &["handshakes::a_flood_of_handshakes_costs_sessions_nothing_and_keeps_nobody_out"],
+        environment: &[
+            ("NETCOM_INITIALS", "20000"),
+            ("NETCOM_HALF_OPEN", "2000"),
+            ("NETCOM_SECONDS", "60"),
+        ],
+    },
+    Line {
+        name: "R-15",
+        about: "10,000,000 datagrams and 200,000 connections of garbage slow no flow, end nothing",
+        package: "netcom-lab",
+        target: "floods",
+        tests: &[
+            "garbage::garbage_at_the_tcp_port_ends_nothing_and_fills_no_log",
+            "garbage::garbage_at_the_udp_port_ends_nothing_and_fills_no_log",
+        ],
+        environment: &[
+            ("NETCOM_RATE", "20000"),
+            ("NETCOM_DATAGRAMS", "10000000"),
+            ("NETCOM_CONNECTIONS", "200000"),
+            ("NETCOM_SECONDS", "20"),
+        ],
+    },
+    Line {
+        name: "R-17",
+        about: "a node in 256 MiB sheds three times the load it has room for, and recovers",
+        package: "netcom-lab",
+        target: "floods",
+        tests: &["memory::three_times_the_load_is_shed_by_name_and_leaves_no_trace"],
+        environment: &[("NETCOM_SESSIONS", "400")],
     },
 ];
