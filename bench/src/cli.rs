@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, ValueEnum as _};
+use frame::{
+    Case, Plan,
+    ends::{End, Runs},
+};
 
-use crate::{case::Case, peers::Peer};
+use crate::peers::Peer;
 
 /// Measures netcom against its peers: both ends in processes of their own, on loopback, in
 /// alternating rounds, as medians of ratios.
@@ -19,7 +23,7 @@ pub(crate) struct Options {
     /// Rounds, each with every peer once [default: 5 with --quick, else 21].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,
-    /// Peers, by commas [default: rustls, libp2p-tls, netcom-tcp, netcom-quic].
+    /// Peers, by commas [default: all but rustls-chacha].
     #[arg(long, value_delimiter = ',', value_name = "PEER", conflicts_with = "all")]
     pub(crate) peers: Vec<Peer>,
     /// All peers.
@@ -29,9 +33,12 @@ pub(crate) struct Options {
     /// it if they used more meanwhile.
     #[arg(long)]
     pub(crate) calm: bool,
-    /// Measures one case alone, as for a profiler.
-    #[arg(long, value_name = "CASE")]
-    pub(crate) only: Option<Case>,
+    /// Measures these cases alone, by commas, as for a profiler.
+    #[arg(long, value_delimiter = ',', value_name = "CASE")]
+    pub(crate) only: Vec<Case>,
+    /// Idle sessions of the case `idle` [default: 500 with --quick, else 5000].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=9000))]
+    pub(crate) sessions: Option<u32>,
     /// Writes the results to this JSON file and the chart beside it
     /// [default: bench/results/latest.json].
     #[arg(long, value_name = "FILE")]
@@ -40,60 +47,24 @@ pub(crate) struct Options {
     pub(crate) runs: Runs,
 }
 
-/// How both ends run.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct Runs {
-    /// Threads of each end's runtime; 1 takes tokio's runtime for one thread
-    /// [default: as many as there are processors].
-    #[arg(long, global = true, value_parser = threads)]
-    pub(crate) threads: Option<usize>,
-}
-
-/// One end of a round; what this program starts itself.
-#[derive(Debug, Subcommand)]
-#[command(hide = true)]
-pub(crate) enum End {
-    /// Serves a peer until its standard input ends.
-    #[command(hide = true)]
-    Serve { peer: Peer },
-    /// Measures a peer.
-    #[command(hide = true)]
-    Call(Ends),
-}
-
-/// Whom a client measures.
-#[derive(Args, Debug)]
-pub(crate) struct Ends {
-    pub(crate) peer: Peer,
-    /// Where the server said it is.
-    pub(crate) contact: String,
-    /// The server's process.
-    pub(crate) server: u32,
-    /// How long the cases take, as JSON.
-    pub(crate) plan: String,
-}
-
 impl Options {
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        use clap::ValueEnum as _;
         match (self.all, self.peers.as_slice()) {
             (true, _) => Peer::value_variants().to_vec(),
-            (false, []) => Peer::USUAL.to_vec(),
+            (false, []) => Peer::usual(),
             (false, peers) => peers.to_vec(),
         }
     }
-}
 
-impl Runs {
-    /// The same for an end.
-    pub(crate) fn args(self) -> Option<String> {
-        self.threads.map(|threads| format!("--threads={threads}"))
-    }
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(threads @ 1..=1024) => Ok(threads),
-        _ => Err("1 to 1024".to_owned()),
+    pub(crate) fn plan(&self) -> Plan {
+        let mut plan = if self.quick { Plan::QUICK } else { Plan::LONG };
+        plan.cases = match self.only.as_slice() {
+            [] => Case::ALL.to_vec(),
+            only => only.to_vec(),
+        };
+        if let Some(sessions) = self.sessions {
+            plan.sessions = sessions as usize;
+        }
+        plan
     }
 }

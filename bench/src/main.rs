@@ -1,9 +1,6 @@
 //! Measures netcom against its peers. `cargo xtask bench --help` lists the options.
 
-mod case;
 mod cli;
-mod cpu;
-mod measure;
 mod peers;
 mod process;
 mod report;
@@ -11,14 +8,21 @@ mod rounds;
 
 use anyhow::Result;
 use clap::Parser as _;
+use frame::ends::{self, End};
 
-use crate::cli::{End, Options};
+use crate::{cli::Options, peers::Peer};
 
 fn main() -> Result<()> {
     let mut options = Options::parse();
     match options.end.take() {
-        Some(End::Serve { peer }) => process::serve(peer, options.runs),
-        Some(End::Call(ends)) => process::call(ends, options.runs),
+        Some(End::Serve { peer }) => {
+            let peer = Peer::named(&peer)?;
+            ends::serve(options.runs, peer.serve(ends::announce))
+        }
+        Some(End::Call(call)) => {
+            let peer = Peer::named(&call.peer)?;
+            ends::call(options.runs, peer.measure(call.contact, call.plan, call.server))
+        }
         None => rounds::run(&options),
     }
 }

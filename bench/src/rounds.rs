@@ -3,11 +3,10 @@
 use std::{path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use frame::cpu::Watch;
 
 use crate::{
-    case::Plan,
     cli::Options,
-    cpu::Watch,
     peers::Peer,
     process,
     report::{self, Machine, Report, Settings},
@@ -15,15 +14,15 @@ use crate::{
 
 /// Measures, and reports on the terminal and in files.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let plan = if options.quick { Plan::QUICK } else { Plan::LONG };
-    let plan = Plan { only: options.only, ..plan };
+    let plan = options.plan();
     let rounds = options.rounds.unwrap_or(if options.quick { QUICK_ROUNDS } else { LONG_ROUNDS });
-    let peers = options.peers();
+    let has_some = |peer: &Peer| plan.cases.iter().any(|case| peer.cases().contains(case));
+    let peers: Vec<Peer> = options.peers().into_iter().filter(has_some).collect();
     let machine = Machine::look();
     if machine.is_busy() {
         eprintln!("this machine is busy ({}): the figures will not be worth much", machine.load);
     }
-    let settings = Settings::new(plan, rounds, options.runs.threads);
+    let settings = Settings::new(&plan, rounds, options.runs.threads);
     let mut report = Report::new(settings, machine, &peers);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut spoilt = 0;
@@ -35,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                     wait_for_calm()?;
                 }
                 let watch = Watch::begin();
-                let measured = runtime.block_on(process::measure(peer, plan, options.runs));
+                let measured = runtime.block_on(process::measure(peer, &plan, options.runs));
                 let findings = measured.with_context(|| failed(peer, round))?;
                 let others = watch.and_then(Watch::others);
                 if options.calm && others.is_some_and(|others| others > CALM) {
@@ -51,9 +50,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     eprint!("\r{:70}\r", "");
     report.close(spoilt);
     println!("{}", report::table(&report));
+    let failures = report.failures();
     let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/latest.json");
     let file = options.save.clone().unwrap_or(latest);
-    report::save(&report, &file)
+    report::save(&report, &file)?;
+    ensure!(failures == 0, "{failures} measurements failed");
+    Ok(())
 }
 
 /// Waits until others let the processors rest for a second.

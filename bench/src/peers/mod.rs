@@ -4,17 +4,11 @@ mod libp2p;
 mod netcom;
 mod quinn;
 mod rustls;
-mod streams;
+mod tls;
 
-use std::time::Duration;
-
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-
-use crate::{
-    case::{Case, Findings, Plan},
-    measure,
-};
+use frame::{Case, Client, Findings, Plan, measure};
 
 /// A peer in one configuration.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
@@ -39,55 +33,26 @@ pub(crate) enum Peer {
     NetcomQuic,
 }
 
-/// What is asked of a peer's client, which is connected.
-pub(crate) trait Client: Send + Sized {
-    /// The cases the peer has.
-    const CASES: &'static [Case];
-
-    /// Sends chunks of [`CHUNK`] for that long and waits until the server has counted them.
-    fn bulk(&mut self, duration: Duration) -> impl Future<Output = Result<Bulk>> + Send;
-
-    /// The same by the interface that takes slices.
-    fn bulk_slices(&mut self, duration: Duration) -> impl Future<Output = Result<Bulk>> + Send {
-        self.bulk(duration)
+impl Peer {
+    /// Those of a run that names none.
+    pub(crate) fn usual() -> Vec<Self> {
+        let is_usual = |peer: &Self| *peer != Self::RustlsChacha;
+        Self::value_variants().iter().copied().filter(is_usual).collect()
     }
 
-    /// Opens the stream of [`round_trip`](Self::round_trip).
-    fn open(&mut self) -> impl Future<Output = Result<()>> + Send;
-
-    /// Sends a message on the open stream and waits for its echo.
-    fn round_trip(&mut self, message: Message) -> impl Future<Output = Result<Message>> + Send;
-
-    /// Sends a message on a stream of its own and waits for its echo and the end.
-    fn request(&mut self, message: Message) -> impl Future<Output = Result<Message>> + Send;
-
-    /// What was agreed with the server.
-    fn facts(&self) -> Vec<String>;
-}
-
-/// What was sent, and how long it took until the server had counted it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bulk {
-    pub(crate) bytes: u64,
-    pub(crate) took: Duration,
-}
-
-pub(crate) type Message = [u8; MESSAGE];
-
-impl Peer {
-    /// Those of a quick run.
-    pub(crate) const USUAL: [Self; 4] =
-        [Self::Rustls, Self::Libp2pTls, Self::NetcomTcp, Self::NetcomQuic];
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        Self::from_str(name, false).ok().with_context(|| format!("there is no peer {name}"))
+    }
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Tcp => "plain TCP",
-            Self::Rustls => "rustls, AES-256-GCM",
+            Self::Rustls => "rustls",
             Self::RustlsChacha => "rustls, ChaCha20",
             Self::Quinn => "quinn",
-            Self::Libp2pTls => "rust-libp2p, tcp + tls + yamux",
-            Self::Libp2pNoise => "rust-libp2p, tcp + noise + yamux",
-            Self::Libp2pQuic => "rust-libp2p, quic",
+            Self::Libp2pTls => "libp2p, tls + yamux",
+            Self::Libp2pNoise => "libp2p, noise + yamux",
+            Self::Libp2pQuic => "libp2p, quic",
             Self::NetcomTcp => "netcom, TCP",
             Self::NetcomQuic => "netcom, QUIC",
         }
@@ -96,6 +61,16 @@ impl Peer {
     /// The peer's name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn cases(self) -> &'static [Case] {
+        match self {
+            Self::Tcp => rustls::Tcp::CASES,
+            Self::Rustls | Self::RustlsChacha => rustls::Tls::CASES,
+            Self::Quinn => quinn::Quinn::CASES,
+            Self::Libp2pTls | Self::Libp2pNoise | Self::Libp2pQuic => libp2p::Libp2p::CASES,
+            Self::NetcomTcp | Self::NetcomQuic => netcom::Netcom::CASES,
+        }
     }
 
     /// Everything that was chosen for the peer.
@@ -154,8 +129,3 @@ fn version(name: &str) -> &'static str {
     let entry = format!("name = \"{name}\"\nversion = \"");
     lock.split_once(&entry).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("?")
 }
-
-/// What a bulk writer hands in at once, and what a reader asks for.
-pub(crate) const CHUNK: usize = 256 << 10;
-/// The length of a message.
-pub(crate) const MESSAGE: usize = 64;

@@ -1,22 +1,35 @@
 //! Ours, by its public interface.
 
-use std::time::{Duration, Instant};
+use std::{
+    any::Any,
+    time::{Duration, Instant},
+};
 
-use ::netcom::{ByteStream, Connection, IncomingStream, Node, Role, Scope, Target};
-use anyhow::{Context, Result, bail, ensure};
+use ::netcom::{ByteReceiver, ByteSender, Connection, IncomingStream, Node, Role, Scope, Target};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use tokio::io::AsyncReadExt as _;
+use frame::{
+    CHUNK, Case, Client, HANDSHAKES, LETTER, MESSAGE, Message, Sent,
+    streams::{self, Put, Take},
+};
+use tokio::sync::OnceCell;
 
-use super::{Bulk, CHUNK, Client, MESSAGE, Message, Peer, streams, version};
-use crate::case::Case;
+use super::{Peer, version};
 
 /// A connected client.
 pub(super) struct Netcom {
+    server: Target,
     /// Closes when it is dropped.
     _node: Node,
     connection: Connection,
-    echo: Option<ByteStream>,
+    /// A node for each lane of handshakes, since two nodes have but one session.
+    lanes: [OnceCell<Node>; HANDSHAKES],
 }
+
+/// The sending half of a stream.
+pub(super) struct Sender(ByteSender);
+/// The receiving half of a stream.
+pub(super) struct Receiver(ByteReceiver);
 
 pub(super) fn configuration(peer: Peer) -> Vec<String> {
     let limits = ::netcom::SessionConfig::default();
@@ -29,7 +42,9 @@ pub(super) fn configuration(peer: Peer) -> Vec<String> {
         ),
         format!("one stream: write_bytes of {0} KiB, read_chunk of up to {0} KiB", CHUNK >> 10),
         format!("one stream, slices: AsyncWrite and AsyncRead of {} KiB", CHUNK >> 10),
-        "request: Connection::request and Node::on_request".to_owned(),
+        "requests: Connection::request and Node::on_request; messages: msg_stream".to_owned(),
+        "handshakes: connect, request, close, with a node for each of those at a time".to_owned(),
+        "idle: as many client nodes in one process, since two nodes share one session".to_owned(),
     ]
 }
 
@@ -51,89 +66,110 @@ pub(super) async fn serve(peer: Peer, announce: impl FnOnce(&str)) -> Result<()>
         tokio::spawn(async move {
             let mut streams = connection.incoming_streams();
             while let Some(stream) = streams.next().await {
-                if let IncomingStream::Bytes(stream) = stream {
-                    tokio::spawn(serve_stream(stream));
-                }
+                tokio::spawn(serve_stream(stream));
             }
         });
     }
     Ok(())
 }
 
-/// Serves one stream with owned bytes; slices have a first byte of their own.
-async fn serve_stream(mut stream: ByteStream) -> Result<()> {
-    match stream.read_chunk(1).await?.as_deref() {
-        Some([streams::BULK]) => {
-            let mut bytes = 0;
-            while let Some(chunk) = stream.read_chunk(CHUNK).await? {
-                bytes += chunk.len() as u64;
-            }
-            stream.write_bytes(bytes.to_be_bytes().to_vec()).await?;
+async fn serve_stream(stream: IncomingStream) -> Result<()> {
+    match stream {
+        IncomingStream::Bytes(stream) => {
+            let (sender, receiver) = stream.into_split();
+            streams::serve(Sender(sender), Receiver(receiver)).await
         }
-        Some([SLICES]) => return streams::serve(stream).await,
-        Some([streams::ECHO]) => {
-            while let Some(chunk) = stream.read_chunk(MESSAGE).await? {
-                stream.write_bytes(chunk).await?;
+        IncomingStream::Messages(mut stream) => {
+            let mut count: u64 = 0;
+            while let Some(message) = stream.recv().await? {
+                ensure!(message.len() == LETTER, "all messages are of one length");
+                count += 1;
             }
+            stream.send(Bytes::copy_from_slice(&count.to_be_bytes())).await?;
+            Ok(stream.finish().await?)
         }
-        other => bail!("no stream is for {other:?}"),
+        _ => Ok(()),
     }
-    Ok(stream.finish().await?)
 }
 
 impl Netcom {
     pub(super) async fn connect(contact: &str) -> Result<Self> {
-        let target: Target = contact.parse()?;
-        let node = Node::builder().discovery(Scope::Off).role(Role::Client).build().await?;
-        let connection = node.connect(target).await?;
-        Ok(Self { _node: node, connection, echo: None })
+        let server: Target = contact.parse()?;
+        let node = client().await?;
+        let connection = node.connect(server.clone()).await?;
+        Ok(Self { server, _node: node, connection, lanes: Default::default() })
+    }
+
+    async fn session_of(&self, node: &Node) -> Result<Connection> {
+        let connection = node.connect(self.server.clone()).await?;
+        let message = Bytes::from_static(&[7; MESSAGE]);
+        let answer = connection.request(message.clone()).await?;
+        ensure!(answer == message, "the answer is not what was sent");
+        Ok(connection)
     }
 }
 
 impl Client for Netcom {
-    const CASES: &'static [Case] = &Case::ALL;
+    const CASES: &'static [Case] = &[
+        Case::Bulk,
+        Case::BulkSlices,
+        Case::BulkBoth,
+        Case::RoundTrip,
+        Case::Request,
+        Case::InFlight,
+        Case::Messages,
+        Case::Streams20,
+        Case::Streams2000,
+        Case::Connect,
+        Case::Idle,
+    ];
 
-    async fn bulk(&mut self, duration: Duration) -> Result<Bulk> {
-        let chunk = Bytes::from(streams::chunk());
-        let mut stream = self.connection.bytes_stream().await?;
-        stream.write_bytes(Bytes::from_static(&[streams::BULK])).await?;
+    type Put = Sender;
+    type Take = Receiver;
+    type Echo = (Sender, Receiver);
+
+    async fn stream(&self) -> Result<(Sender, Receiver)> {
+        let (sender, receiver) = self.connection.bytes_stream().await?.into_split();
+        Ok((Sender(sender), Receiver(receiver)))
+    }
+
+    async fn open(&self, _: Case) -> Result<Self::Echo> {
+        let (sender, receiver) = self.stream().await?;
+        streams::open(sender, receiver).await
+    }
+
+    async fn request(&self, message: Message) -> Result<Message> {
+        let answer = self.connection.request(Bytes::copy_from_slice(&message)).await?;
+        Ok(answer[..].try_into()?)
+    }
+
+    async fn messages(&self, duration: Duration) -> Result<Sent> {
+        let message = Bytes::from(streams::chunk(LETTER));
+        let mut stream = self.connection.msg_stream().await?;
         let begin = Instant::now();
-        let mut bytes = 0;
+        let mut sent = 0;
         while begin.elapsed() < duration {
-            stream.write_bytes(chunk.clone()).await?;
-            bytes += chunk.len() as u64;
+            stream.send(message.clone()).await?;
+            sent += 1;
         }
         stream.finish().await?;
-        let counted = stream.read_u64().await?;
+        let counted = stream.recv().await?.context("the server has not counted")?;
         let took = begin.elapsed();
-        ensure!(counted == bytes, "{counted} of {bytes} bytes arrived");
-        Ok(Bulk { bytes, took })
+        let counted = u64::from_be_bytes(counted[..].try_into()?);
+        ensure!(counted == sent, "{counted} of {sent} messages arrived");
+        Ok(Sent { count: sent, took })
     }
 
-    async fn bulk_slices(&mut self, duration: Duration) -> Result<Bulk> {
-        let mut stream = self.connection.bytes_stream().await?;
-        stream.write_bytes(Bytes::from_static(&[SLICES])).await?;
-        streams::bulk(stream, duration).await
-    }
-
-    async fn open(&mut self) -> Result<()> {
-        let mut stream = self.connection.bytes_stream().await?;
-        stream.write_bytes(Bytes::from_static(&[streams::ECHO])).await?;
-        self.echo = Some(stream);
+    async fn handshake(&self, lane: usize) -> Result<()> {
+        let node = self.lanes[lane].get_or_try_init(client).await?;
+        self.session_of(node).await?.close(0, "").await;
         Ok(())
     }
 
-    async fn round_trip(&mut self, message: Message) -> Result<Message> {
-        let stream = self.echo.as_mut().context("no stream is open")?;
-        stream.write_bytes(Bytes::copy_from_slice(&message)).await?;
-        let mut answer = [0; MESSAGE];
-        stream.read_exact(&mut answer).await?;
-        Ok(answer)
-    }
-
-    async fn request(&mut self, message: Message) -> Result<Message> {
-        let answer = self.connection.request(Bytes::copy_from_slice(&message)).await?;
-        Ok(answer[..].try_into()?)
+    async fn session(&self) -> Result<Box<dyn Any + Send>> {
+        let node = client().await?;
+        let connection = self.session_of(&node).await?;
+        Ok(Box::new((node, connection)))
     }
 
     fn facts(&self) -> Vec<String> {
@@ -142,12 +178,46 @@ impl Client for Netcom {
     }
 }
 
+impl Put for Sender {
+    type Writer = ByteSender;
+
+    fn writer(&mut self) -> &mut ByteSender {
+        &mut self.0
+    }
+
+    async fn put(&mut self, bytes: Bytes) -> Result<()> {
+        Ok(self.0.write_bytes(bytes).await?)
+    }
+
+    /// What was written is on its way.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        Ok(self.0.finish().await?)
+    }
+}
+
+impl Take for Receiver {
+    type Reader = ByteReceiver;
+
+    fn reader(&mut self) -> &mut ByteReceiver {
+        &mut self.0
+    }
+
+    async fn take(&mut self, max: usize) -> Result<usize> {
+        Ok(self.0.read_chunk(max).await?.map_or(0, |chunk| chunk.len()))
+    }
+}
+
+async fn client() -> Result<Node> {
+    Ok(Node::builder().discovery(Scope::Off).role(Role::Client).build().await?)
+}
+
 fn carrier(peer: Peer) -> &'static str {
     match peer {
         Peer::NetcomQuic => "QUIC",
         _ => "TCP with TLS 1.3, both ends authenticated",
     }
 }
-
-/// The first byte of a stream that is served by slices.
-const SLICES: u8 = b's';

@@ -1,135 +1,149 @@
 //! QUIC streams by quinn, with owned bytes in and out.
 
 use std::{
+    any::Any,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use ::quinn::{
     ClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig,
-    TokioRuntime, TransportConfig,
+    TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer},
+use frame::{
+    CHUNK, Case, Client, MESSAGE, Message,
+    streams::{self, Put, Take},
 };
-use tokio::io::{AsyncReadExt as _, Join, join};
+use rustls::{SupportedCipherSuite, crypto::aws_lc_rs::cipher_suite};
+use socket2::SockRef;
 
-use super::{Bulk, CHUNK, Client, MESSAGE, Message, streams, version};
-use crate::case::Case;
+use super::{
+    tls::{self, Identity},
+    version,
+};
 
 /// A connected client.
 pub(super) struct Quinn {
     endpoint: Endpoint,
+    config: ClientConfig,
+    /// Where the server spends no memory on speed.
+    lean: SocketAddr,
     connection: Connection,
-    echo: Option<Join<RecvStream, SendStream>>,
 }
+
+/// The sending half of a stream.
+pub(super) struct Sender(SendStream);
+/// The receiving half of a stream.
+pub(super) struct Receiver(RecvStream);
 
 pub(super) fn configuration() -> Vec<String> {
     vec![
         format!("quinn {}, rustls {}, aws-lc-rs", version("quinn"), version("rustls")),
-        format!("windows of {} MiB for streams, connection and sending", WINDOW >> 20),
+        "AES-256-GCM first, X25519MLKEM768 alone, both ends authenticated by self-signed Ed25519 \
+         certificates"
+            .to_owned(),
+        format!(
+            "windows of {} MiB for streams, connection and sending, {MAX_STREAMS} streams, socket \
+             buffers of {} MiB",
+            WINDOW >> 20,
+            SOCKET_BUFFER >> 20
+        ),
         format!("owned chunks: write_chunk of {} KiB, read_chunk", CHUNK >> 10),
+        "messages: tokio-util's length-delimited frames, 64 KiB gathered".to_owned(),
+        "handshakes and idle: connections of one endpoint, quinn's own windows and 100 streams"
+            .to_owned(),
     ]
 }
 
 pub(super) async fn serve(announce: impl FnOnce(&str)) -> Result<()> {
-    let certified = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
-    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der())
-        .map_err(anyhow::Error::msg)?;
-    let certificate = certified.cert.der().clone();
-    let mut config = ServerConfig::with_single_cert(vec![certificate.clone()], key)?;
+    let (identity, client) = tls::identities()?;
+    let crypto = QuicServerConfig::try_from(identity.server(&SUITES)?)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let lean = endpoint(Some(config.clone()))?;
     config.transport_config(transport());
-    let endpoint = endpoint(Some(config))?;
-    announce(&format!("{} {}", endpoint.local_addr()?, HEXLOWER.encode(&certificate)));
-    while let Some(incoming) = endpoint.accept().await {
-        let connection = incoming.await?;
-        tokio::spawn(async move {
-            while let Ok((sender, receiver)) = connection.accept_bi().await {
-                tokio::spawn(serve_stream(sender, receiver));
-            }
-        });
-    }
+    let fast = endpoint(Some(config))?;
+    announce(&format!("{} {} {client}", fast.local_addr()?, lean.local_addr()?));
+    tokio::spawn(accept(lean));
+    accept(fast).await;
     Ok(())
 }
 
-async fn serve_stream(mut sender: SendStream, mut receiver: RecvStream) -> Result<()> {
-    match receiver.read_u8().await? {
-        streams::BULK => {
-            let mut bytes = 0;
-            while let Some(chunk) = receiver.read_chunk(CHUNK, true).await? {
-                bytes += chunk.bytes.len() as u64;
+async fn accept(endpoint: Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        tokio::spawn(async move {
+            let connection = incoming.await?;
+            while let Ok((sender, receiver)) = connection.accept_bi().await {
+                tokio::spawn(streams::serve(Sender(sender), Receiver(receiver)));
             }
-            sender.write_all(&bytes.to_be_bytes()).await?;
-        }
-        streams::ECHO => {
-            let mut message = [0; MESSAGE];
-            while receiver.read_exact(&mut message).await.is_ok() {
-                sender.write_all(&message).await?;
-            }
-        }
-        _ => {
-            let message = receiver.read_to_end(MESSAGE).await?;
-            sender.write_chunk(message.into()).await?;
-        }
+            anyhow::Ok(())
+        });
     }
-    sender.finish()?;
-    Ok(())
 }
 
 impl Quinn {
     pub(super) async fn connect(contact: &str) -> Result<Self> {
-        let (server, certificate) = contact.split_once(' ').context("no certificate was given")?;
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(HEXLOWER.decode(certificate.as_bytes())?))?;
-        let mut config = ClientConfig::with_root_certificates(Arc::new(roots))?;
-        config.transport_config(transport());
+        let parts: Vec<&str> = contact.split(' ').collect();
+        let &[server, lean, identity] = parts.as_slice() else {
+            bail!("the server's address has three parts");
+        };
+        let crypto = QuicClientConfig::try_from(Identity::parse(identity)?.client(&SUITES)?)?;
+        let config = ClientConfig::new(Arc::new(crypto));
+        let mut fast = config.clone();
+        fast.transport_config(transport());
         let endpoint = endpoint(None)?;
-        let connection = endpoint.connect_with(config, server.parse()?, NAME)?.await?;
-        Ok(Self { endpoint, connection, echo: None })
+        let connection = endpoint.connect_with(fast, server.parse()?, tls::NAME)?.await?;
+        Ok(Self { endpoint, config, lean: lean.parse()?, connection })
+    }
+
+    async fn fresh(&self) -> Result<Connection> {
+        let connecting = self.endpoint.connect_with(self.config.clone(), self.lean, tls::NAME)?;
+        let connection = connecting.await?;
+        let (sender, receiver) = connection.open_bi().await?;
+        let message: Message = [7; MESSAGE];
+        let answer = streams::request(Sender(sender), Receiver(receiver), message).await?;
+        ensure!(answer == message, "the answer is not what was sent");
+        Ok(connection)
     }
 }
 
 impl Client for Quinn {
-    const CASES: &'static [Case] = &[Case::Bulk, Case::RoundTrip, Case::Request];
+    const CASES: &'static [Case] = &[
+        Case::Bulk,
+        Case::BulkBoth,
+        Case::RoundTrip,
+        Case::Request,
+        Case::InFlight,
+        Case::Messages,
+        Case::Streams20,
+        Case::Streams2000,
+        Case::Connect,
+        Case::Idle,
+    ];
 
-    async fn bulk(&mut self, duration: Duration) -> Result<Bulk> {
-        let chunk = Bytes::from(streams::chunk());
-        let (mut sender, mut receiver) = self.connection.open_bi().await?;
-        sender.write_all(&[streams::BULK]).await?;
-        let begin = Instant::now();
-        let mut bytes = 0;
-        while begin.elapsed() < duration {
-            sender.write_chunk(chunk.clone()).await?;
-            bytes += chunk.len() as u64;
-        }
-        sender.finish()?;
-        let counted = receiver.read_u64().await?;
-        let took = begin.elapsed();
-        ensure!(counted == bytes, "{counted} of {bytes} bytes arrived");
-        Ok(Bulk { bytes, took })
+    type Put = Sender;
+    type Take = Receiver;
+    type Echo = (Sender, Receiver);
+
+    async fn stream(&self) -> Result<(Sender, Receiver)> {
+        let (sender, receiver) = self.connection.open_bi().await?;
+        Ok((Sender(sender), Receiver(receiver)))
     }
 
-    async fn open(&mut self) -> Result<()> {
-        let (sender, receiver) = self.connection.open_bi().await?;
-        self.echo = Some(streams::open(join(receiver, sender)).await?);
+    async fn open(&self, _: Case) -> Result<Self::Echo> {
+        let (sender, receiver) = self.stream().await?;
+        streams::open(sender, receiver).await
+    }
+
+    async fn handshake(&self, _: usize) -> Result<()> {
+        self.fresh().await?.close(VarInt::from_u32(0), b"");
         Ok(())
     }
 
-    async fn round_trip(&mut self, message: Message) -> Result<Message> {
-        streams::round_trip(self.echo.as_mut().context("no stream is open")?, message).await
-    }
-
-    async fn request(&mut self, message: Message) -> Result<Message> {
-        let (mut sender, mut receiver) = self.connection.open_bi().await?;
-        sender.write_all(&streams::request_bytes(message)).await?;
-        sender.finish()?;
-        let answer = receiver.read_to_end(MESSAGE).await?;
-        Ok(answer.as_slice().try_into()?)
+    async fn session(&self) -> Result<Box<dyn Any + Send>> {
+        Ok(Box::new(self.fresh().await?))
     }
 
     fn facts(&self) -> Vec<String> {
@@ -143,8 +157,43 @@ impl Client for Quinn {
     }
 }
 
+impl Put for Sender {
+    type Writer = SendStream;
+
+    fn writer(&mut self) -> &mut SendStream {
+        &mut self.0
+    }
+
+    async fn put(&mut self, bytes: Bytes) -> Result<()> {
+        Ok(self.0.write_chunk(bytes).await?)
+    }
+
+    /// What was written is on its way.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        Ok(self.0.finish()?)
+    }
+}
+
+impl Take for Receiver {
+    type Reader = RecvStream;
+
+    fn reader(&mut self) -> &mut RecvStream {
+        &mut self.0
+    }
+
+    async fn take(&mut self, max: usize) -> Result<usize> {
+        Ok(self.0.read_chunk(max, true).await?.map_or(0, |chunk| chunk.bytes.len()))
+    }
+}
+
 fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint> {
     let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER)?;
+    SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER)?;
     Ok(Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))?)
 }
 
@@ -153,9 +202,15 @@ fn transport() -> Arc<TransportConfig> {
     config
         .stream_receive_window(WINDOW.into())
         .receive_window(WINDOW.into())
-        .send_window(WINDOW.into());
+        .send_window(WINDOW.into())
+        .max_concurrent_bidi_streams(MAX_STREAMS.into());
     Arc::new(config)
 }
 
-const NAME: &str = "localhost";
-const WINDOW: u32 = 8 << 20;
+/// QUIC wants the second for its first packets.
+const SUITES: [SupportedCipherSuite; 2] =
+    [cipher_suite::TLS13_AES_256_GCM_SHA384, cipher_suite::TLS13_AES_128_GCM_SHA256];
+/// As much as ours.
+const WINDOW: u32 = 64 << 20;
+const SOCKET_BUFFER: usize = 4 << 20;
+const MAX_STREAMS: u32 = 4096;

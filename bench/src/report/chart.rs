@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use frame::Case;
+
 use super::{PeerReport, Report};
-use crate::case::Case;
 
 /// One group of bars for each case; in each, the better end is said.
 pub(crate) fn svg(report: &Report) -> String {
@@ -53,10 +54,7 @@ fn group(body: &mut String, case: Case, peers: &[&PeerReport], y: u32) -> u32 {
         let Some(found) = peer.cases.get(&case) else { continue };
         let spread = found.spread;
         let fill = if peer.peer.is_ours() { "#0969da" } else { "#8c959f" };
-        let figure = match case.is_rate() {
-            true => format!("{:.2}", spread.median),
-            false => format!("{:.0}", spread.median),
-        };
+        let figure = format!("{:.*}", case.digits(), spread.median);
         let (end, middle) = (scale(spread.median), y + ROW / 2);
         let _ = writeln!(
             body,

@@ -8,12 +8,10 @@ mod table;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
+use frame::{Case, Findings, Measurement, Plan};
 use serde::Serialize;
 
-use crate::{
-    case::{Case, Findings, Measurement, Plan},
-    peers::Peer,
-};
+use crate::peers::Peer;
 
 pub(crate) use self::{machine::Machine, spread::Spread, table::table};
 
@@ -37,6 +35,8 @@ pub(crate) struct Settings {
     warm_up_seconds: f64,
     bulk_seconds: f64,
     latency_seconds: f64,
+    rate_seconds: f64,
+    sessions: usize,
     /// Of each end's runtime; as many as there are processors if nothing was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<usize>,
@@ -51,6 +51,9 @@ pub(crate) struct PeerReport {
     title: &'static str,
     configuration: Vec<String>,
     facts: Vec<String>,
+    /// What failed, in the order of the rounds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<String>,
     /// The share of the processors that others had in each round.
     others: Vec<f64>,
     cases: BTreeMap<Case, CaseReport>,
@@ -94,11 +97,18 @@ impl Report {
         let Some(report) = self.peers.iter_mut().find(|report| report.peer == peer) else { return };
         report.facts = findings.facts;
         report.others.extend(others);
+        let failed = |(case, why): (Case, String)| format!("{}: {why}", case.title());
+        report.failures.extend(findings.failures.into_iter().map(failed));
         for (case, measurement) in findings.cases {
             let report = report.cases.entry(case).or_default();
             report.unit = case.unit();
             report.rounds.push(measurement);
         }
+    }
+
+    /// How many measurements failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.peers.iter().map(|peer| peer.failures.len()).sum()
     }
 
     /// Makes the medians when the last round is over.
@@ -121,12 +131,8 @@ impl Report {
         let mut ratios = Vec::new();
         let (ours, others): (Vec<_>, Vec<_>) =
             self.peers.iter().partition(|report| report.peer.is_ours());
-        for (case, by) in [
-            (Case::Bulk, None),
-            (Case::Bulk, Some(Case::BulkSlices)),
-            (Case::RoundTrip, None),
-            (Case::Request, None),
-        ] {
+        let itself = Case::ALL.map(|case| (case, None));
+        for (case, by) in itself.into_iter().chain([(Case::Bulk, Some(Case::BulkSlices))]) {
             for of in &ours {
                 ratios.extend(others.iter().filter_map(|to| Ratio::new(of, to, case, by)));
             }
@@ -136,12 +142,14 @@ impl Report {
 }
 
 impl Settings {
-    pub(crate) fn new(plan: Plan, rounds: u32, threads: Option<usize>) -> Self {
+    pub(crate) fn new(plan: &Plan, rounds: u32, threads: Option<usize>) -> Self {
         Self {
             rounds,
             warm_up_seconds: plan.warm_up.as_secs_f64(),
             bulk_seconds: plan.bulk.as_secs_f64(),
             latency_seconds: plan.latency.as_secs_f64(),
+            rate_seconds: plan.rate.as_secs_f64(),
+            sessions: plan.sessions,
             threads,
         }
     }
@@ -155,6 +163,7 @@ impl PeerReport {
             title: peer.title(),
             configuration: peer.configuration(),
             facts: Vec::new(),
+            failures: Vec::new(),
             others: Vec::new(),
             cases: BTreeMap::new(),
         }
@@ -162,9 +171,9 @@ impl PeerReport {
 }
 
 impl CaseReport {
-    /// Processor seconds of both ends for a gigabyte.
-    fn cpu_per_gigabyte(&self) -> Option<f64> {
-        let each = |round: &Measurement| Some(round.cpu_seconds? / (round.count as f64 / 1e9));
+    /// Processor seconds of both ends for a GiB.
+    fn cpu_per_gibibyte(&self) -> Option<f64> {
+        let each = |round: &Measurement| Some(round.cpu_seconds? / (round.count as f64 / GIBIBYTE));
         let rounds: Option<Vec<f64>> = self.rounds.iter().map(each).collect();
         Some(Spread::of(rounds?).median)
     }
@@ -204,4 +213,5 @@ pub(crate) fn save(report: &Report, file: &Path) -> Result<()> {
     Ok(())
 }
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
+const GIBIBYTE: f64 = (1_u64 << 30) as f64;

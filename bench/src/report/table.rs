@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
+use frame::{CHUNK, Case, MESSAGE};
+
 use super::{CaseReport, Machine, PeerReport, Ratio, Report, Settings, Spread};
-use crate::{
-    case::Case,
-    peers::{CHUNK, MESSAGE, Peer},
-};
+use crate::peers::Peer;
 
 /// Everything but the single rounds.
 pub(crate) fn table(report: &Report) -> String {
@@ -14,6 +13,9 @@ pub(crate) fn table(report: &Report) -> String {
     text += &grid(&figures(&report.peers));
     text.push_str("\nRatios to the other, round by round; above 1, the first is faster.\n\n");
     text += &grid(&ratios(&report.ratios));
+    for peer in report.peers.iter().filter(|peer| !peer.failures.is_empty()) {
+        let _ = writeln!(text, "\n{} failed: {}", peer.title, peer.failures.join("; "));
+    }
     text.push_str("\nConfigurations:\n");
     for peer in &report.peers {
         let lines = peer.configuration.iter().chain(&peer.facts);
@@ -50,15 +52,15 @@ fn setting(report: &Report) -> String {
 fn figures(peers: &[PeerReport]) -> Vec<Vec<String>> {
     let mut head = vec!["peer".to_owned()];
     head.extend(Case::ALL.map(|case| format!("{}, {}", case.title(), case.unit())));
-    head.push("CPU s/GB".to_owned());
+    head.push("CPU s a GiB".to_owned());
     let mut rows = vec![head];
     for peer in peers {
         let mut row = vec![peer.title.to_owned()];
         row.extend(Case::ALL.map(|case| match peer.cases.get(&case) {
-            Some(found) => cell(found.spread, case.is_rate()),
+            Some(found) => cell(found.spread, case.digits()),
             None => "–".to_owned(),
         }));
-        let cpu = peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gigabyte);
+        let cpu = peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gibibyte);
         row.push(cpu.map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.2}")));
         rows.push(row);
     }
@@ -68,25 +70,21 @@ fn figures(peers: &[PeerReport]) -> Vec<Vec<String>> {
 fn ratios(ratios: &[Ratio]) -> Vec<Vec<String>> {
     let mut rows = vec![["case", "of", "to", "ratio"].map(str::to_owned).to_vec()];
     // The usual peers are enough to read; the file has all.
-    let usual = ratios.iter().filter(|ratio| Peer::USUAL.contains(&ratio.to));
+    let usual = ratios.iter().filter(|ratio| Peer::usual().contains(&ratio.to));
     rows.extend(usual.map(|ratio| {
         vec![
             ratio.by.unwrap_or(ratio.case).title().to_owned(),
             ratio.of.title().to_owned(),
             ratio.to.title().to_owned(),
-            cell(ratio.spread, true),
+            cell(ratio.spread, 2),
         ]
     }));
     rows
 }
 
-fn cell(spread: Spread, is_fine: bool) -> String {
+fn cell(spread: Spread, digits: usize) -> String {
     let Spread { median, min, max } = spread;
-    if is_fine {
-        format!("{median:.2} ({min:.2} to {max:.2})")
-    } else {
-        format!("{median:.0} ({min:.0} to {max:.0})")
-    }
+    format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
 }
 
 fn grid(rows: &[Vec<String>]) -> String {

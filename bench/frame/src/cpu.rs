@@ -4,7 +4,7 @@ use std::{fs, process};
 
 /// A moment from which on others are watched.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     busy: u64,
     all: u64,
     own: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// `None` where the system has no `/proc`.
-    pub(crate) fn begin() -> Option<Self> {
+    pub fn begin() -> Option<Self> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let counts = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
         // What guests use is part of what users do.
@@ -28,7 +28,7 @@ impl Watch {
 
     /// The share of all processors' time since then that neither this process had, nor those it
     /// started and that have ended, nor nobody. Time stolen by the host counts.
-    pub(crate) fn others(self) -> Option<f64> {
+    pub fn others(self) -> Option<f64> {
         let now = Self::begin()?;
         let busy = now.busy.saturating_sub(self.busy);
         let others = busy.saturating_sub(now.own.saturating_sub(self.own));
@@ -37,13 +37,13 @@ impl Watch {
 }
 
 /// Processor time a process has used, in seconds; `None` where the system has no `/proc`.
-pub(crate) fn seconds_of(pid: u32) -> Option<f64> {
+pub fn seconds_of(pid: u32) -> Option<f64> {
     let fields = fields_of(pid)?;
     Some((fields.get(USER_TIME)? + fields.get(SYSTEM_TIME)?) as f64 / TICKS_PER_SECOND)
 }
 
 /// Processor time of this process and another.
-pub(crate) fn seconds_with(pid: u32) -> Option<f64> {
+pub fn seconds_with(pid: u32) -> Option<f64> {
     Some(seconds_of(process::id())? + seconds_of(pid)?)
 }
 

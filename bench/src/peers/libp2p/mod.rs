@@ -1,25 +1,44 @@
 //! rust-libp2p with streams by libp2p-stream, as its documentation makes it fast.
 
+mod requests;
+
 use std::time::Duration;
 
 use ::libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, core::upgrade::Version,
-    multiaddr::Protocol, noise, swarm::SwarmEvent, tcp, tls, yamux,
+    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder,
+    core::upgrade::Version,
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, tls, yamux,
 };
 use anyhow::{Context, Result, anyhow, bail};
+use frame::{
+    Case, Client, Message,
+    streams::{self, Halves, Slices},
+};
 use futures_util::StreamExt as _;
-use libp2p_stream::{Behaviour, Control};
+use libp2p_stream::Control;
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 
-use super::{Bulk, Client, Message, Peer, streams, version};
-use crate::case::Case;
+use self::requests::{Asker, Requests};
+use super::{Peer, version};
 
 /// A connected client.
 pub(super) struct Libp2p {
     control: Control,
+    asker: Asker,
     server: PeerId,
-    echo: Option<Compat<Stream>>,
     facts: Vec<String>,
+}
+
+/// Streams, and requests beside them.
+#[derive(NetworkBehaviour)]
+pub struct Behaviour {
+    streams: libp2p_stream::Behaviour,
+    requests: Requests,
 }
 
 pub(super) fn configuration(peer: Peer) -> Vec<String> {
@@ -30,14 +49,25 @@ pub(super) fn configuration(peer: Peer) -> Vec<String> {
             version("libp2p-stream")
         ),
         "streams negotiated lazily (V1Lazy), which saves a round trip".to_owned(),
+        "requests: libp2p-stream; in flight: libp2p-request-response, since libp2p-stream drops \
+         streams that come faster than they are taken"
+            .to_owned(),
+        "both ways: one task at each end, since yamux wakes but one of two that wait for a stream"
+            .to_owned(),
+        "messages: tokio-util's length-delimited frames, 64 KiB gathered".to_owned(),
     ];
     lines.extend(match peer {
-        Peer::Libp2pQuic => vec![format!("libp2p-quic {}, defaults", version("libp2p-quic"))],
+        Peer::Libp2pQuic => vec![format!(
+            "libp2p-quic {}, windows of {} MiB for streams and connection, {MAX_STREAMS} streams; \
+             sending window and socket buffers cannot be set",
+            version("libp2p-quic"),
+            WINDOW >> 20
+        )],
         _ => vec![
             "TCP_NODELAY; suites and buffers are not to be chosen".to_owned(),
             format!(
                 "yamux {}: the window grows by itself up to 1 GiB, frames of 16 KiB; libp2p-yamux \
-                 lets neither be set",
+                 lets neither be set; {MAX_STREAMS} streams",
                 version("yamux")
             ),
         ],
@@ -52,11 +82,12 @@ pub(super) async fn serve(peer: Peer, announce: impl FnOnce(&str)) -> Result<()>
         _ => "/ip4/127.0.0.1/tcp/0",
     };
     swarm.listen_on(address.parse()?)?;
-    let mut control = swarm.behaviour().new_control();
+    let mut control = swarm.behaviour().streams.new_control();
     let mut incoming = control.accept(PROTOCOL).map_err(|error| anyhow!("{error}"))?;
     tokio::spawn(async move {
         while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(streams::serve(stream.compat()));
+            let (put, take) = streams::split(stream.compat());
+            tokio::spawn(streams::serve(put, take));
         }
     });
     let address = loop {
@@ -65,7 +96,7 @@ pub(super) async fn serve(peer: Peer, announce: impl FnOnce(&str)) -> Result<()>
         }
     };
     announce(&address.with(Protocol::P2p(*swarm.local_peer_id())).to_string());
-    run(swarm).await;
+    requests::serve(swarm).await;
     Ok(())
 }
 
@@ -91,34 +122,42 @@ impl Libp2p {
                 _ => {}
             }
         };
-        let control = swarm.behaviour().new_control();
-        tokio::spawn(run(swarm));
-        Ok(Self { control, server, echo: None, facts })
-    }
-
-    async fn stream(&mut self) -> Result<Compat<Stream>> {
-        Ok(self.control.open_stream(self.server, PROTOCOL).await?.compat())
+        let control = swarm.behaviour().streams.new_control();
+        Ok(Self { control, asker: Asker::start(swarm, server), server, facts })
     }
 }
 
 impl Client for Libp2p {
-    const CASES: &'static [Case] = &[Case::Bulk, Case::RoundTrip, Case::Request];
+    const CASES: &'static [Case] = &[
+        Case::Bulk,
+        Case::BulkBoth,
+        Case::RoundTrip,
+        Case::Request,
+        Case::InFlight,
+        Case::Messages,
+        Case::Streams20,
+        Case::Streams2000,
+    ];
 
-    async fn bulk(&mut self, duration: Duration) -> Result<Bulk> {
-        streams::bulk(self.stream().await?, duration).await
+    /// yamux wakes but one of two tasks that wait for the same stream.
+    const HALVES_ARE_APART: bool = false;
+
+    type Put = Slices<WriteHalf<Compat<Stream>>>;
+    type Take = Slices<ReadHalf<Compat<Stream>>>;
+    type Echo = Halves<Compat<Stream>>;
+
+    async fn stream(&self) -> Result<Halves<Compat<Stream>>> {
+        let stream = self.control.clone().open_stream(self.server, PROTOCOL).await?;
+        Ok(streams::split(stream.compat()))
     }
 
-    async fn open(&mut self) -> Result<()> {
-        self.echo = Some(streams::open(self.stream().await?).await?);
-        Ok(())
+    async fn open(&self, _: Case) -> Result<Self::Echo> {
+        let (put, take) = self.stream().await?;
+        streams::open(put, take).await
     }
 
-    async fn round_trip(&mut self, message: Message) -> Result<Message> {
-        streams::round_trip(self.echo.as_mut().context("no stream is open")?, message).await
-    }
-
-    async fn request(&mut self, message: Message) -> Result<Message> {
-        streams::request(self.stream().await?, message).await
+    async fn request_among(&self, message: Message) -> Result<Message> {
+        self.asker.ask(message).await
     }
 
     fn facts(&self) -> Vec<String> {
@@ -136,28 +175,36 @@ fn swarm(peer: Peer) -> Result<Swarm<Behaviour>> {
     };
     Ok(match peer {
         Peer::Libp2pQuic => builder
-            .with_quic()
-            .with_behaviour(|_| Behaviour::new())?
+            .with_quic_config(|mut config| {
+                config.max_stream_data = WINDOW;
+                config.max_connection_data = WINDOW;
+                config.max_concurrent_stream_limit = MAX_STREAMS as u32;
+                config
+            })
+            .with_behaviour(behaviour)?
             .with_swarm_config(settings)
             .build(),
         Peer::Libp2pNoise => builder
-            .with_tcp(tcp, noise::Config::new, yamux::Config::default)?
-            .with_behaviour(|_| Behaviour::new())?
+            .with_tcp(tcp, noise::Config::new, yamux_config)?
+            .with_behaviour(behaviour)?
             .with_swarm_config(settings)
             .build(),
         _ => builder
-            .with_tcp(tcp, tls::Config::new, yamux::Config::default)?
-            .with_behaviour(|_| Behaviour::new())?
+            .with_tcp(tcp, tls::Config::new, yamux_config)?
+            .with_behaviour(behaviour)?
             .with_swarm_config(settings)
             .build(),
     })
 }
 
-/// Lets the swarm work for as long as the process lives.
-async fn run(mut swarm: Swarm<Behaviour>) {
-    loop {
-        swarm.select_next_some().await;
-    }
+fn behaviour(_: &Keypair) -> Behaviour {
+    Behaviour { streams: libp2p_stream::Behaviour::new(), requests: requests::behaviour() }
+}
+
+fn yamux_config() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config
 }
 
 fn without_port(address: &Multiaddr) -> String {
@@ -165,3 +212,6 @@ fn without_port(address: &Multiaddr) -> String {
 }
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/bench/1");
+/// As much as ours over QUIC.
+const WINDOW: u32 = 64 << 20;
+const MAX_STREAMS: usize = 4096;
