@@ -18,8 +18,6 @@ pub(crate) struct Slot {
     pub(crate) ended_whole: bool,
     /// The peer asked to stop writing these flows.
     stopped: [Option<Code>; 2],
-    /// The last write to these flows found no room.
-    was_full: [bool; 2],
     wakers: [Option<Waker>; INTERESTS],
 }
 
@@ -44,7 +42,6 @@ impl Slot {
             owner,
             ended_whole: false,
             stopped: [None; 2],
-            was_full: [false; 2],
             wakers: [const { None }; INTERESTS],
         }
     }
@@ -55,11 +52,6 @@ impl Slot {
             Some(known) => known.clone_from(waker),
             empty => *empty = Some(waker.clone()),
         }
-    }
-
-    /// Notes whether a write found room, and tells whether the one before did not.
-    pub(crate) fn note_write(&mut self, flow: Flow, is_full: bool) -> bool {
-        std::mem::replace(&mut self.was_full[index(flow)], is_full)
     }
 
     /// Takes out who waits.

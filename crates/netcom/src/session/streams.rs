@@ -85,17 +85,11 @@ impl StreamHandle {
                     // Only a write that takes nothing makes the engine tell of room.
                     Ok(0) => {
                         inner.wait(id, Interest::Write(flow), cx);
-                        if let Some(slot) = inner.slots.get_mut(&id) {
-                            slot.note_write(flow, true);
-                        }
                         return (taken, Poll::Pending);
                     }
                     Ok(count) => taken += count,
                 }
             }
-            // What made room here mostly made room for others too: one batch takes them all.
-            let slot = inner.slots.get_mut(&id);
-            effects.is_inline &= !slot.is_some_and(|slot| slot.note_write(flow, false));
             effects.may_delay = true;
             (taken, Poll::Ready(Ok(())))
         })
