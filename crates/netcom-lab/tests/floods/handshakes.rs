@@ -107,7 +107,8 @@ impl Outcome {
     fn print(&self, plan: &Plan) {
         println!(
             "{} first packets of QUIC in {:?} ({} packets in, {} out), {} half open; \
-             sessions idle: {}; flooded: {}, {} failed; newcomers: {}, {} failed; {} KiB more memory",
+             sessions idle: {}; flooded: {}, {} failed; newcomers: {}, {} failed; \
+             {} KiB more memory",
             self.sent,
             plan.during,
             self.arrived,
