@@ -44,7 +44,7 @@ async fn ends(peer: Peer, plan: &Plan, runs: Runs) -> Result<Findings> {
 
 impl Server {
     async fn start(peer: Peer, runs: Runs) -> Result<Self> {
-        let mut command = program()?;
+        let mut command = program(peer)?;
         command.arg("serve").arg(peer.name()).args(runs.args());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the server cannot be started")?;
@@ -67,7 +67,7 @@ impl Server {
 }
 
 async fn client(peer: Peer, plan: &Plan, runs: Runs, server: &Server) -> Result<Findings> {
-    let mut command = program()?;
+    let mut command = program(peer)?;
     command.args(["call", &peer.name(), &server.contact, &server.pid.to_string()]);
     command.arg(serde_json::to_string(plan)?).args(runs.args());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -79,8 +79,8 @@ async fn client(peer: Peer, plan: &Plan, runs: Runs, server: &Server) -> Result<
     serde_json::from_slice(&output.stdout).context("the client's findings cannot be read")
 }
 
-fn program() -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+fn program(peer: Peer) -> Result<Command> {
+    let mut command = Command::new(peer.program()?);
     command.kill_on_drop(true);
     Ok(command)
 }

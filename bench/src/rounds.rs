@@ -18,6 +18,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { QUICK_ROUNDS } else { LONG_ROUNDS });
     let has_some = |peer: &Peer| plan.cases.iter().any(|case| peer.cases().contains(case));
     let peers: Vec<Peer> = options.peers().into_iter().filter(has_some).collect();
+    peers.iter().try_for_each(|peer| peer.build())?;
     let machine = Machine::look();
     if machine.is_busy() {
         eprintln!("this machine is busy ({}): the figures will not be worth much", machine.load);

@@ -26,3 +26,9 @@ pub const LETTER: usize = 1 << 10;
 pub const IN_FLIGHT: usize = 64;
 /// Handshakes on their way at once.
 pub const HANDSHAKES: usize = 8;
+
+/// The version of a crate, as a lock file has it.
+pub fn version(lock: &'static str, name: &str) -> &'static str {
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    lock.split_once(&entry).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("?")
+}

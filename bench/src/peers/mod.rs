@@ -2,13 +2,18 @@
 
 mod libp2p;
 mod netcom;
+mod program;
 mod quinn;
 mod rustls;
 mod tls;
 
-use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use frame::{Case, Client, Findings, Plan, measure};
+
+use self::program::{OTHERS, Program, TENTACLE};
 
 /// A peer in one configuration.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
@@ -27,6 +32,16 @@ pub(crate) enum Peer {
     Libp2pNoise,
     /// rust-libp2p over QUIC.
     Libp2pQuic,
+    /// iroh, straight.
+    Iroh,
+    /// tentacle over TCP, secio and yamux.
+    Tentacle,
+    /// zenoh over TCP alone.
+    ZenohTcp,
+    /// zenoh over TLS.
+    ZenohTls,
+    /// gRPC over TLS.
+    Tonic,
     /// netcom over TCP.
     NetcomTcp,
     /// netcom over QUIC.
@@ -53,6 +68,11 @@ impl Peer {
             Self::Libp2pTls => "libp2p, tls + yamux",
             Self::Libp2pNoise => "libp2p, noise + yamux",
             Self::Libp2pQuic => "libp2p, quic",
+            Self::Iroh => "iroh",
+            Self::Tentacle => "tentacle",
+            Self::ZenohTcp => "zenoh, plain TCP",
+            Self::ZenohTls => "zenoh, TLS",
+            Self::Tonic => "tonic",
             Self::NetcomTcp => "netcom, TCP",
             Self::NetcomQuic => "netcom, QUIC",
         }
@@ -70,6 +90,8 @@ impl Peer {
             Self::Quinn => quinn::Quinn::CASES,
             Self::Libp2pTls | Self::Libp2pNoise | Self::Libp2pQuic => libp2p::Libp2p::CASES,
             Self::NetcomTcp | Self::NetcomQuic => netcom::Netcom::CASES,
+            // Its program knows which.
+            _ => &Case::ALL,
         }
     }
 
@@ -80,7 +102,32 @@ impl Peer {
             Self::Quinn => quinn::configuration(),
             Self::Libp2pTls | Self::Libp2pNoise | Self::Libp2pQuic => libp2p::configuration(self),
             Self::NetcomTcp | Self::NetcomQuic => netcom::configuration(self),
+            // Among what its program found.
+            _ => Vec::new(),
         }
+    }
+
+    /// Builds the program of both ends, where it is not this one.
+    pub(crate) fn build(self) -> Result<()> {
+        self.elsewhere().map_or(Ok(()), Program::build)
+    }
+
+    /// The program of both ends.
+    pub(crate) fn program(self) -> Result<PathBuf> {
+        self.elsewhere().map_or_else(|| Ok(std::env::current_exe()?), Program::path)
+    }
+
+    fn elsewhere(self) -> Option<Program> {
+        match self {
+            Self::Iroh | Self::ZenohTcp | Self::ZenohTls | Self::Tonic => Some(OTHERS),
+            Self::Tentacle => Some(TENTACLE),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer speaks QUIC.
+    pub(crate) fn is_quic(self) -> bool {
+        matches!(self, Self::Quinn | Self::Libp2pQuic | Self::Iroh | Self::NetcomQuic)
     }
 
     pub(crate) fn is_ours(self) -> bool {
@@ -97,6 +144,7 @@ impl Peer {
                 libp2p::serve(self, announce).await
             }
             Self::NetcomTcp | Self::NetcomQuic => netcom::serve(self, announce).await,
+            _ => bail!(ELSEWHERE),
         }
     }
 
@@ -119,13 +167,14 @@ impl Peer {
             Self::NetcomTcp | Self::NetcomQuic => {
                 measure::all(netcom::Netcom::connect(&contact).await?, plan, server).await
             }
+            _ => bail!(ELSEWHERE),
         }
     }
 }
 
 /// The version of a crate in this build.
 fn version(name: &str) -> &'static str {
-    let lock = include_str!("../../Cargo.lock");
-    let entry = format!("name = \"{name}\"\nversion = \"");
-    lock.split_once(&entry).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("?")
+    frame::version(include_str!("../../Cargo.lock"), name)
 }
+
+const ELSEWHERE: &str = "the peer has a program of its own";

@@ -1,90 +1,214 @@
-//! The report as bars, in SVG.
+//! The report as bars, in SVG: a panel for each case, the best peer first.
 
 use std::fmt::Write as _;
 
 use frame::Case;
 
-use super::{PeerReport, Report};
+use super::{CaseReport, PeerReport, Report, Spread};
 
-/// One group of bars for each case; in each, the better end is said.
+/// One case, with what else belongs beside it.
+struct Panel {
+    title: String,
+    is_rate: bool,
+    digits: usize,
+    bars: Vec<Bar>,
+}
+
+/// One peer.
+struct Bar {
+    label: String,
+    spread: Spread,
+    is_ours: bool,
+    is_quic: bool,
+    /// Whether the bar only stands beside the case's own.
+    is_beside: bool,
+}
+
+/// All panels, in columns.
 pub(crate) fn svg(report: &Report) -> String {
+    let panels = panels(&report.peers);
     let mut body = String::new();
-    let mut y = MARGIN;
-    for case in Case::ALL {
-        let found: Vec<&PeerReport> =
-            report.peers.iter().filter(|peer| peer.cases.contains_key(&case)).collect();
-        if !found.is_empty() {
-            y = group(&mut body, case, &found, y);
-        }
+    let mut bottoms = [TOP; COLUMNS];
+    for panel in &panels {
+        // The next panel goes where most room is left.
+        let column = (0..COLUMNS).min_by_key(|&column| bottoms[column]).unwrap_or(0);
+        let x = MARGIN + column as u32 * (PANEL + MARGIN);
+        bottoms[column] = panel.draw(&mut body, x, bottoms[column]);
     }
-    let note = format!(
-        "Medians of {} rounds; thin lines span all rounds. netcom {}, {} x {}",
-        report.settings.rounds,
-        report.machine.commit,
-        report.machine.processors,
-        report.machine.processor,
-    );
-    let note = escape(&note);
-    let _ = writeln!(body, r##"<text x="{MARGIN}" y="{y}" fill="#57606a">{note}</text>"##);
-    let height = y + MARGIN;
-    let size = format!(r#"width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}""#);
+    let y = bottoms.into_iter().max().unwrap_or(TOP);
+    let notes = [
+        format!(
+            "netcom {} beside others on {} x {}, both ends in processes of their own, loopback. \
+             Medians of {} rounds; thin lines span all rounds.",
+            report.machine.commit,
+            report.machine.processors,
+            report.machine.processor,
+            report.settings.rounds,
+        ),
+        "Dark blue: netcom over TCP. Light blue: netcom over QUIC. In brackets: how many times \
+         better netcom is, over QUIC beside peers that use QUIC (striped), else over TCP."
+            .to_owned(),
+    ];
+    for (index, note) in notes.iter().enumerate() {
+        let (y, note) = (MARGIN + 16 * index as u32, escape(note));
+        let _ = writeln!(body, r##"<text x="{MARGIN}" y="{y}" fill="#57606a">{note}</text>"##);
+    }
+    let size = format!(r#"width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}""#);
     format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" {size}
+font-family="sans-serif" font-size="11.5">
+<defs><pattern id="stripes" width="5" height="5" patternUnits="userSpaceOnUse"
+patternTransform="rotate(45)"><rect width="5" height="5" fill="#b4bcc6"/>
+<rect width="2" height="5" fill="#8c959f"/></pattern></defs>
 <rect width="100%" height="100%" fill="#ffffff"/>
 {body}</svg>
 "##
     )
 }
 
-/// Draws one case from `y` on, and says where it ended.
-fn group(body: &mut String, case: Case, peers: &[&PeerReport], y: u32) -> u32 {
-    let better = if case.is_rate() { "more is better" } else { "less is better" };
-    let _ = writeln!(
-        body,
-        r##"<text x="{MARGIN}" y="{}" font-weight="600" fill="#1f2328">{}, {} ({better})</text>"##,
-        y + 4,
-        case.title(),
-        case.unit(),
-    );
-    let top = peers.iter().filter_map(|peer| peer.cases.get(&case));
-    let top = top.map(|found| found.spread.max).fold(f64::MIN_POSITIVE, f64::max);
-    let scale = |value: f64| LABELS + (value / top * f64::from(BARS)) as u32;
-    let mut y = y + ROW / 2;
-    for peer in peers {
-        let Some(found) = peer.cases.get(&case) else { continue };
-        let spread = found.spread;
-        let fill = if peer.peer.is_ours() { "#0969da" } else { "#8c959f" };
-        let figure = format!("{:.*}", case.digits(), spread.median);
-        let (end, middle) = (scale(spread.median), y + ROW / 2);
+fn panels(peers: &[PeerReport]) -> Vec<Panel> {
+    let beside = |case| match case {
+        Case::Bulk => Some((Case::BulkSlices, "slices")),
+        Case::RoundTrip => Some((Case::RoundTripInline, "inline")),
+        _ => None,
+    };
+    let mut panels = Vec::new();
+    for case in Case::ALL {
+        if matches!(case, Case::BulkSlices | Case::RoundTripInline) {
+            continue;
+        }
+        let bars = |case, note: Option<&'static str>| {
+            peers
+                .iter()
+                .filter_map(move |peer| Some(Bar::new(peer, peer.cases.get(&case)?.spread, note)))
+        };
+        let mut all: Vec<Bar> = bars(case, None).collect();
+        if let Some((other, note)) = beside(case) {
+            all.extend(bars(other, Some(note)));
+        }
+        panels.push(Panel {
+            title: format!("{}, {}", case.title(), case.unit()),
+            is_rate: case.is_rate(),
+            digits: case.digits(),
+            bars: all,
+        });
+        if case == Case::Bulk {
+            panels.push(cpu(peers));
+        }
+    }
+    for panel in &mut panels {
+        panel.bars.sort_by(|a, b| a.spread.median.total_cmp(&b.spread.median));
+        if panel.is_rate {
+            panel.bars.reverse();
+        }
+    }
+    panels.retain(|panel| !panel.bars.is_empty());
+    panels
+}
+
+fn cpu(peers: &[PeerReport]) -> Panel {
+    let bars = peers.iter().filter_map(|peer| {
+        let found = peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gibibyte)?;
+        Some(Bar::new(peer, Spread::of(found), None))
+    });
+    let title = "one stream, processor seconds a GiB".to_owned();
+    Panel { title, is_rate: false, digits: 2, bars: bars.collect() }
+}
+
+impl Bar {
+    fn new(peer: &PeerReport, spread: Spread, note: Option<&str>) -> Self {
+        let label = match note {
+            Some(note) => format!("{}, {note}", peer.title),
+            None => peer.title.to_owned(),
+        };
+        let (is_ours, is_quic) = (peer.peer.is_ours(), peer.peer.is_quic());
+        Self { label, spread, is_ours, is_quic, is_beside: note.is_some() }
+    }
+
+    fn fill(&self) -> &'static str {
+        match (self.is_ours, self.is_quic) {
+            (true, false) => "#0969da",
+            (true, true) => "#54aeff",
+            (false, false) => "#b4bcc6",
+            (false, true) => "url(#stripes)",
+        }
+    }
+}
+
+impl Panel {
+    /// Draws from `x` and `y` on, and says where the next panel may begin.
+    fn draw(&self, body: &mut String, x: u32, y: u32) -> u32 {
+        let better = if self.is_rate { "more is better" } else { "less is better" };
         let _ = writeln!(
             body,
-            r##"<text x="{label}" y="{text}" text-anchor="end" fill="#1f2328">{title}</text>
-<rect x="{LABELS}" y="{y}" width="{width}" height="{BAR}" rx="2" fill="{fill}"/>
-<line x1="{min}" y1="{line}" x2="{max}" y2="{line}" stroke="#1f2328"/>
-<text x="{number}" y="{text}" fill="#1f2328">{figure}</text>"##,
-            label = LABELS - 8,
-            text = middle + 1,
-            title = escape(peer.title),
-            width = end - LABELS,
-            min = scale(spread.min),
-            max = scale(spread.max),
-            line = y + BAR / 2,
-            number = scale(spread.max) + 8,
+            r##"<text x="{x}" y="{}" font-size="13"><tspan
+font-weight="600" fill="#1f2328">{}</tspan><tspan fill="#57606a"> ({better})</tspan></text>"##,
+            y + 12,
+            escape(&self.title),
         );
-        y += ROW;
+        let top = self.bars.iter().map(|bar| bar.spread.max).fold(f64::MIN_POSITIVE, f64::max);
+        let scale = |value: f64| (value / top * f64::from(BARS)).round() as u32;
+        let left = x + LABELS;
+        let mut y = y + 20;
+        for bar in &self.bars {
+            let Spread { median, min, max } = bar.spread;
+            let (weight, text) = if bar.is_ours { ("600", "#0550ae") } else { ("400", "#1f2328") };
+            let _ = writeln!(
+                body,
+                r##"<text x="{label}" y="{base}" text-anchor="end" font-weight="{weight}"
+fill="{text}">{name}</text>
+<rect x="{left}" y="{y}" width="{width}" height="{BAR}" rx="1.5" fill="{fill}"/>
+<path d="M{low} {middle}H{high}M{low} {tick}v5M{high} {tick}v5" stroke="#1f2328"
+stroke-width="0.8"/>
+<text x="{number}" y="{base}" font-weight="{weight}" fill="{text}">{median:.*}<tspan
+fill="#57606a">{ratio}</tspan></text>"##,
+                self.digits,
+                label = left - 6,
+                base = y + BAR - 3,
+                name = escape(&bar.label),
+                width = scale(median).max(1),
+                fill = bar.fill(),
+                low = left + scale(min),
+                high = left + scale(max),
+                middle = y + BAR / 2,
+                tick = y + BAR / 2 - 2,
+                number = left + scale(max) + 6,
+                ratio = self.ratio(bar),
+            );
+            y += ROW;
+        }
+        y + GAP
     }
-    y + ROW
+
+    /// How many times better ours is than this bar, if it is none of ours.
+    fn ratio(&self, bar: &Bar) -> String {
+        let is_match = |ours: &&Bar| ours.is_ours && !ours.is_beside && ours.is_quic == bar.is_quic;
+        match self.bars.iter().find(is_match) {
+            Some(ours) if !bar.is_ours => {
+                let (ours, theirs) = (ours.spread.median, bar.spread.median);
+                let ratio = if self.is_rate { ours / theirs } else { theirs / ours };
+                format!(" (×{ratio:.2})")
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-const WIDTH: u32 = 860;
+const COLUMNS: usize = 2;
 const MARGIN: u32 = 24;
-/// Where bars begin.
-const LABELS: u32 = 260;
+const PANEL: u32 = 470;
+const WIDTH: u32 = MARGIN + COLUMNS as u32 * (PANEL + MARGIN);
+/// Where panels begin, below the notes.
+const TOP: u32 = 64;
+/// Where a panel's bars begin.
+const LABELS: u32 = 136;
 /// How long the longest is.
-const BARS: u32 = 520;
-const ROW: u32 = 26;
-const BAR: u32 = 18;
+const BARS: u32 = 230;
+const ROW: u32 = 17;
+const BAR: u32 = 13;
+/// Between panels.
+const GAP: u32 = 22;

@@ -1,6 +1,7 @@
 //! What a run found: as a table, as JSON, as a chart.
 
 mod chart;
+mod lines;
 mod machine;
 mod spread;
 mod table;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use crate::peers::Peer;
 
-pub(crate) use self::{machine::Machine, spread::Spread, table::table};
+pub(crate) use self::{lines::Line, machine::Machine, spread::Spread, table::table};
 
 /// All of a run.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     repeated: u32,
     peers: Vec<PeerReport>,
     ratios: Vec<Ratio>,
+    lines: Vec<Line>,
 }
 
 /// How the run was made.
@@ -71,14 +73,8 @@ pub(crate) struct CaseReport {
 /// One peer to another, round by round: above 1, the first is the faster one.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
-    #[serde(skip)]
-    of: Peer,
-    #[serde(rename = "of")]
-    of_name: String,
-    #[serde(rename = "to")]
-    to_name: String,
-    #[serde(skip)]
-    to: Peer,
+    of: String,
+    to: String,
     case: Case,
     /// What the first was measured by, if it is not the case itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +85,15 @@ pub(crate) struct Ratio {
 impl Report {
     pub(crate) fn new(settings: Settings, machine: Machine, peers: &[Peer]) -> Self {
         let peers = peers.iter().map(|&peer| PeerReport::new(peer)).collect();
-        Self { schema: SCHEMA, machine, settings, repeated: 0, peers, ratios: Vec::new() }
+        Self {
+            schema: SCHEMA,
+            machine,
+            settings,
+            repeated: 0,
+            peers,
+            ratios: Vec::new(),
+            lines: Vec::new(),
+        }
     }
 
     /// Takes one round of a peer, and the share of the processors that others had meanwhile.
@@ -119,6 +123,7 @@ impl Report {
             case.spread = Spread::of(case.rounds.iter().map(|round| round.value));
         }
         self.ratios = self.compare();
+        self.lines = lines::lines(&self.peers);
     }
 
     /// The share of the processors that others had, over all measurements.
@@ -171,11 +176,16 @@ impl PeerReport {
 }
 
 impl CaseReport {
-    /// Processor seconds of both ends for a GiB.
-    fn cpu_per_gibibyte(&self) -> Option<f64> {
+    /// Processor seconds of both ends for a GiB, in the order of the rounds.
+    fn cpu_per_gibibyte(&self) -> Option<Vec<f64>> {
         let each = |round: &Measurement| Some(round.cpu_seconds? / (round.count as f64 / GIBIBYTE));
-        let rounds: Option<Vec<f64>> = self.rounds.iter().map(each).collect();
-        Some(Spread::of(rounds?).median)
+        self.rounds.iter().map(each).collect()
+    }
+
+    /// What the client's end takes, where both are told.
+    fn client(&self) -> Option<Spread> {
+        let rounds: Option<Vec<f64>> = self.rounds.iter().map(|round| round.client).collect();
+        rounds.map(Spread::of)
     }
 }
 
@@ -187,10 +197,8 @@ impl Ratio {
             if case.is_rate() { ours.value / theirs.value } else { theirs.value / ours.value }
         });
         Some(Self {
-            of: of.peer,
-            of_name: of.name.clone(),
-            to: to.peer,
-            to_name: to.name.clone(),
+            of: of.name.clone(),
+            to: to.name.clone(),
             case,
             by,
             spread: Spread::of(rounds),

@@ -4,15 +4,22 @@ use std::fmt::Write as _;
 
 use frame::{CHUNK, Case, MESSAGE};
 
-use super::{CaseReport, Machine, PeerReport, Ratio, Report, Settings, Spread};
-use crate::peers::Peer;
+use super::{CaseReport, Line, Machine, PeerReport, Report, Settings, Spread};
 
 /// Everything but the single rounds.
 pub(crate) fn table(report: &Report) -> String {
     let mut text = setting(report);
-    text += &grid(&figures(&report.peers));
-    text.push_str("\nRatios to the other, round by round; above 1, the first is faster.\n\n");
-    text += &grid(&ratios(&report.ratios));
+    for group in GROUPS {
+        let rows = figures(&report.peers, group);
+        if rows.len() > 1 {
+            text += &grid(&rows);
+            text.push('\n');
+        }
+    }
+    if !report.lines.is_empty() {
+        text.push_str("Lines to reach, as ratios of the figures, round by round:\n\n");
+        text += &grid(&lines(&report.lines));
+    }
     for peer in report.peers.iter().filter(|peer| !peer.failures.is_empty()) {
         let _ = writeln!(text, "\n{} failed: {}", peer.title, peer.failures.join("; "));
     }
@@ -27,8 +34,9 @@ pub(crate) fn table(report: &Report) -> String {
 
 fn setting(report: &Report) -> String {
     let Machine { commit, processor, processors, kernel, .. } = &report.machine;
-    let Settings { rounds, bulk_seconds, latency_seconds, threads, .. } = report.settings;
-    let threads = match threads {
+    let Settings { rounds, bulk_seconds, latency_seconds, rate_seconds, sessions, .. } =
+        report.settings;
+    let threads = match report.settings.threads {
         Some(1) => "on tokio's runtime for one thread".to_owned(),
         Some(threads) => format!("on {threads} threads"),
         None => "on tokio's default runtime".to_owned(),
@@ -38,9 +46,10 @@ fn setting(report: &Report) -> String {
         "netcom {commit} on {processors} x {processor}, Linux {kernel}, {}. Others used {:.0} % \
          of the processors, {:.0} % in the worst measurement; {} measurements repeated.\n\
          {rounds} rounds, both ends in processes of their own {threads}, loopback. One stream: \
-         {bulk_seconds} s of {} KiB chunks, one way, until the receiver has counted them. \
-         Latencies: {MESSAGE} B each way, {latency_seconds} s, medians of each round. Figures: \
-         median (smallest to largest round). CPU: both ends.\n\n",
+         {bulk_seconds} s of {} KiB chunks, one way, until the receiver has counted them; \
+         latencies: {MESSAGE} B each way, {latency_seconds} s, medians of each round; the rest: \
+         {rate_seconds} s. Idle: growth of memory by each of {sessions} sessions. Figures: median \
+         (smallest to largest round). CPU: both ends, one stream.\n\n",
         report.machine.congestion_control,
         others.median * 100.0,
         others.max * 100.0,
@@ -49,35 +58,44 @@ fn setting(report: &Report) -> String {
     )
 }
 
-fn figures(peers: &[PeerReport]) -> Vec<Vec<String>> {
+/// The peers that have one of the cases, with the columns that some peer has.
+fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
+    let has = |peer: &PeerReport, case: &Case| peer.cases.contains_key(case);
+    let cases: Vec<Case> =
+        group.iter().copied().filter(|case| peers.iter().any(|peer| has(peer, case))).collect();
     let mut head = vec!["peer".to_owned()];
-    head.extend(Case::ALL.map(|case| format!("{}, {}", case.title(), case.unit())));
-    head.push("CPU s a GiB".to_owned());
+    head.extend(cases.iter().map(|case| format!("{}, {}", case.title(), case.unit())));
+    let has_cpu = cases.contains(&Case::Bulk);
+    head.extend(has_cpu.then(|| "CPU s a GiB".to_owned()));
+    let has_idle = cases.contains(&Case::Idle);
+    head.extend(has_idle.then(|| "the same, client, KiB".to_owned()));
     let mut rows = vec![head];
-    for peer in peers {
+    for peer in peers.iter().filter(|peer| cases.iter().any(|case| has(peer, case))) {
         let mut row = vec![peer.title.to_owned()];
-        row.extend(Case::ALL.map(|case| match peer.cases.get(&case) {
+        row.extend(cases.iter().map(|case| match peer.cases.get(case) {
             Some(found) => cell(found.spread, case.digits()),
-            None => "–".to_owned(),
+            None => NOTHING.to_owned(),
         }));
-        let cpu = peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gibibyte);
-        row.push(cpu.map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.2}")));
+        let or_nothing = |spread: Option<Spread>, digits| {
+            spread.map_or_else(|| NOTHING.to_owned(), |spread| cell(spread, digits))
+        };
+        let bulk = peer.cases.get(&Case::Bulk);
+        let cpu = bulk.and_then(CaseReport::cpu_per_gibibyte).map(Spread::of);
+        row.extend(has_cpu.then(|| or_nothing(cpu, 2)));
+        let client = peer.cases.get(&Case::Idle).and_then(CaseReport::client);
+        row.extend(has_idle.then(|| or_nothing(client, 0)));
         rows.push(row);
     }
     rows
 }
 
-fn ratios(ratios: &[Ratio]) -> Vec<Vec<String>> {
-    let mut rows = vec![["case", "of", "to", "ratio"].map(str::to_owned).to_vec()];
-    // The usual peers are enough to read; the file has all.
-    let usual = ratios.iter().filter(|ratio| Peer::usual().contains(&ratio.to));
-    rows.extend(usual.map(|ratio| {
-        vec![
-            ratio.by.unwrap_or(ratio.case).title().to_owned(),
-            ratio.of.title().to_owned(),
-            ratio.to.title().to_owned(),
-            cell(ratio.spread, 2),
-        ]
+fn lines(lines: &[Line]) -> Vec<Vec<String>> {
+    let mut rows = vec![["", "of", "to", "wanted", "ratio"].map(str::to_owned).to_vec()];
+    rows.extend(lines.iter().map(|line| {
+        let verdict = if line.is_met { "met" } else { "missed" };
+        let figure = line.figure.map(|figure| format!("{figure:.0} KiB, "));
+        let ratio = figure.unwrap_or_default() + &cell(line.ratio, 2);
+        vec![verdict.to_owned(), line.what.clone(), line.to.clone(), line.wanted.clone(), ratio]
     }));
     rows
 }
@@ -104,6 +122,14 @@ fn grid(rows: &[Vec<String>]) -> String {
     }
     text
 }
+
+/// Tables that are not too wide.
+const GROUPS: [&[Case]; 3] = [
+    &[Case::Bulk, Case::BulkSlices, Case::BulkBoth, Case::Streams20, Case::Streams2000],
+    &[Case::RoundTrip, Case::RoundTripInline, Case::Request, Case::InFlight, Case::Messages],
+    &[Case::Connect, Case::Idle],
+];
+const NOTHING: &str = "–";
 
 #[cfg(test)]
 mod tests {
