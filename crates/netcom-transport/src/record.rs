@@ -1,9 +1,10 @@
 //! TLS 1.3 records on our own buffers: opened in place, sealed with one copy.
 //!
-//! rustls makes the handshake and hands the traffic keys over (its interface for kernel TLS); its
-//! own record protection then works on our buffers. Both its connection types copy each record
-//! into a fresh vector on the way in, and would tie reading and writing to one lock; here the two
-//! directions are two values.
+//! rustls makes the handshake and hands the traffic keys over (its interface for kernel TLS). Its
+//! own record protection then opens records on our buffers; sealing them, which it does in a fresh
+//! vector each, is done here with the same provider's ciphers, so that buffers are used again.
+//! Both connection types of rustls copy each record into a fresh vector on the way in, and would
+//! tie reading and writing to one lock; here the two directions are two values.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)
@@ -11,27 +12,31 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::{Buf, BytesMut};
+use aws_lc_rs::aead;
+use bytes::{Buf, BufMut as _, BytesMut};
 use parking_lot::Mutex;
 use rustls::{
     AlertDescription, ConnectionTrafficSecrets, ContentType, ExtractedSecrets, ProtocolVersion,
     SupportedCipherSuite,
     client::{ClientConnectionData, UnbufferedClientConnection},
-    crypto::cipher::{
-        AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
-        OutboundPlainMessage,
-    },
+    crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, Nonce, make_tls13_aad},
     kernel::KernelConnection,
     server::{ServerConnectionData, UnbufferedServerConnection},
 };
 
 /// Protects what this side sends.
 pub(crate) struct Sealer {
-    encrypter: Box<dyn MessageEncrypter>,
+    encrypter: Encrypter,
     sequence: u64,
     /// Records after which the key is replaced.
     renew_after: u64,
     keys: Arc<Mutex<Keys>>,
+}
+
+/// A sending key.
+struct Encrypter {
+    key: aead::LessSafeKey,
+    iv: Iv,
 }
 
 /// Opens what the peer sent.
@@ -112,7 +117,7 @@ fn pair(
     let keys = Arc::new(Mutex::new(keys));
     let (sent, secret) = secrets.tx;
     let sealer = Sealer {
-        encrypter: encrypter(suite, secret)?,
+        encrypter: Encrypter::new(secret)?,
         sequence: sent,
         renew_after: renew_after(suite),
         keys: Arc::clone(&keys),
@@ -123,19 +128,23 @@ fn pair(
 }
 
 impl Sealer {
-    /// Makes one record of at most [`MAX_PLAINTEXT`] bytes of data, given in parts.
-    pub(crate) fn seal(&mut self, parts: &[&[u8]]) -> Result<Vec<u8>, RecordError> {
-        self.seal_as(ContentType::ApplicationData, parts)
+    /// Appends one record of at most [`MAX_PLAINTEXT`] bytes of data, given in parts.
+    pub(crate) fn seal(&mut self, parts: &[&[u8]], out: &mut BytesMut) -> Result<(), RecordError> {
+        self.seal_as(ContentType::ApplicationData, parts, out)
     }
 
-    /// Makes the record that says this side's last byte was sent.
-    pub(crate) fn close_notify(&mut self) -> Result<Vec<u8>, RecordError> {
-        self.seal_as(ContentType::Alert, &[&[ALERT_WARNING, CLOSE_NOTIFY]])
+    /// Appends the record that says this side's last byte was sent.
+    pub(crate) fn close_notify(&mut self, out: &mut BytesMut) -> Result<(), RecordError> {
+        self.seal_as(ContentType::Alert, &[&[ALERT_WARNING, CLOSE_NOTIFY]], out)
     }
 
-    /// Makes the record of a fatal alert.
-    pub(crate) fn alert(&mut self, alert: AlertDescription) -> Result<Vec<u8>, RecordError> {
-        self.seal_as(ContentType::Alert, &[&[ALERT_FATAL, alert.into()]])
+    /// Appends the record of a fatal alert.
+    pub(crate) fn alert(
+        &mut self,
+        alert: AlertDescription,
+        out: &mut BytesMut,
+    ) -> Result<(), RecordError> {
+        self.seal_as(ContentType::Alert, &[&[ALERT_FATAL, alert.into()]], out)
     }
 
     /// Whether the key has protected as many records as it should.
@@ -143,29 +152,78 @@ impl Sealer {
         self.sequence >= self.renew_after
     }
 
-    /// Changes the key and makes the record that tells the peer.
-    pub(crate) fn update_key(&mut self) -> Result<Vec<u8>, RecordError> {
+    /// Changes the key and appends the record that tells the peer.
+    pub(crate) fn update_key(&mut self, out: &mut BytesMut) -> Result<(), RecordError> {
         const UPDATE_NOT_REQUESTED: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
-        let record = self.seal_as(ContentType::Handshake, &[&UPDATE_NOT_REQUESTED])?;
-        let mut keys = self.keys.lock();
-        let suite = keys.suite();
-        let (sequence, secret) = keys.update_sending().map_err(|_| RecordError::Protect)?;
-        self.encrypter = encrypter(suite, secret)?;
+        self.seal_as(ContentType::Handshake, &[&UPDATE_NOT_REQUESTED], out)?;
+        let (sequence, secret) =
+            self.keys.lock().update_sending().map_err(|_| RecordError::Protect)?;
+        self.encrypter = Encrypter::new(secret)?;
         self.sequence = sequence;
-        Ok(record)
+        Ok(())
     }
 
-    fn seal_as(&mut self, typ: ContentType, parts: &[&[u8]]) -> Result<Vec<u8>, RecordError> {
+    fn seal_as(
+        &mut self,
+        typ: ContentType,
+        parts: &[&[u8]],
+        out: &mut BytesMut,
+    ) -> Result<(), RecordError> {
         // A nonce must never repeat; this is unreachable while keys are renewed in time.
         let next = self.sequence.checked_add(1).ok_or(RecordError::Protect)?;
-        let message = OutboundPlainMessage {
-            typ,
-            version: ProtocolVersion::TLSv1_2,
-            payload: OutboundChunks::new(parts),
-        };
-        let sealed = self.encrypter.encrypt(message, self.sequence);
+        let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        if length > MAX_PLAINTEXT {
+            return Err(RecordError::Protect);
+        }
+        let start = out.len();
+        let sealed = self.encrypter.seal(self.sequence, typ, parts, out);
+        if sealed.is_err() {
+            out.truncate(start);
+        }
         self.sequence = next;
-        Ok(sealed.map_err(|_| RecordError::Protect)?.encode())
+        sealed
+    }
+}
+
+impl Encrypter {
+    fn new(secret: ConnectionTrafficSecrets) -> Result<Self, RecordError> {
+        let (algorithm, key, iv) = match secret {
+            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&aead::AES_128_GCM, key, iv),
+            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&aead::AES_256_GCM, key, iv),
+            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
+                (&aead::CHACHA20_POLY1305, key, iv)
+            }
+            _ => return Err(RecordError::Protect),
+        };
+        let key = aead::UnboundKey::new(algorithm, key.as_ref());
+        let key = aead::LessSafeKey::new(key.map_err(|_| RecordError::Protect)?);
+        Ok(Self { key, iv })
+    }
+
+    /// Appends a record: a header that is authenticated too, and data and type encrypted with the
+    /// nonce of the record's number,
+    /// [RFC 8446 sections 5.2 and 5.3](https://www.rfc-editor.org/rfc/rfc8446#section-5.2).
+    fn seal(
+        &self,
+        sequence: u64,
+        typ: ContentType,
+        parts: &[&[u8]],
+        out: &mut BytesMut,
+    ) -> Result<(), RecordError> {
+        let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        let body = length.saturating_add(SEAL_OVERHEAD);
+        out.reserve(HEADER.saturating_add(body));
+        // In TLS 1.3 the header is all of the additional data.
+        let header = make_tls13_aad(body);
+        out.put_slice(&header);
+        let start = out.len();
+        parts.iter().for_each(|part| out.put_slice(part));
+        out.put_u8(typ.into());
+        let plain = out.get_mut(start..).ok_or(RecordError::Protect)?;
+        let nonce = aead::Nonce::assume_unique_for_key(Nonce::new(&self.iv, sequence).0);
+        let tag = self.key.seal_in_place_separate_tag(nonce, aead::Aad::from(header), plain);
+        out.put_slice(tag.map_err(|_| RecordError::Protect)?.as_ref());
+        Ok(())
     }
 }
 
@@ -276,14 +334,6 @@ pub(crate) fn record_length(buf: &[u8]) -> Result<Option<usize>, RecordError> {
     Ok((buf.len() >= length).then_some(length))
 }
 
-fn encrypter(
-    suite: SupportedCipherSuite,
-    secret: ConnectionTrafficSecrets,
-) -> Result<Box<dyn MessageEncrypter>, RecordError> {
-    let (key, iv) = key_and_iv(secret)?;
-    Ok(suite.tls13().ok_or(RecordError::Protect)?.aead_alg.encrypter(key, iv))
-}
-
 fn decrypter(
     suite: SupportedCipherSuite,
     secret: ConnectionTrafficSecrets,
@@ -316,6 +366,12 @@ const MAX_CIPHERTEXT: usize = MAX_PLAINTEXT + 256;
 /// The longest record.
 pub(crate) const MAX_RECORD: usize = HEADER + MAX_CIPHERTEXT;
 const HEADER: usize = 5;
+/// What sealing adds to the data of a record: the type and the tag of all suites.
+const SEAL_OVERHEAD: usize = 1 + 16;
+/// The length of a record with so much data.
+pub(crate) const fn sealed_len(data: usize) -> usize {
+    data.saturating_add(HEADER + SEAL_OVERHEAD)
+}
 /// How every protected record begins,
 /// [RFC 8446 section 5.2](https://www.rfc-editor.org/rfc/rfc8446#section-5.2).
 const PROTECTED: [u8; 3] = [23, 3, 3];

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     LaneId,
-    wire::{self, Frame},
+    wire::{self, Data, Frame},
 };
 
 /// Frames for one link, filled by [`Session::poll_batch`](crate::Session::poll_batch). Reused
@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Batch {
     heads: BytesMut,
+    payloads: Vec<Bytes>,
     frames: Vec<Entry>,
     payload_bytes: usize,
 }
@@ -23,15 +24,24 @@ pub struct OutFrame<'a> {
     pub lane: LaneId,
     /// Type, length and everything before the payload.
     pub head: &'a [u8],
-    /// What follows the head: the caller's own bytes of DATA and DATAGRAM, else nothing.
-    pub payload: &'a Bytes,
+    /// What follows the head, one after the other: the caller's own bytes of DATA and DATAGRAM,
+    /// else nothing.
+    pub payload: &'a [Bytes],
+}
+
+impl OutFrame<'_> {
+    /// Bytes on the wire before encryption.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.head.len() + self.payload.iter().map(Bytes::len).sum::<usize>()
+    }
 }
 
 #[derive(Debug)]
 struct Entry {
     lane: LaneId,
     head_end: usize,
-    payload: Bytes,
+    payload_end: usize,
 }
 
 impl Batch {
@@ -44,6 +54,7 @@ impl Batch {
     /// Forgets the frames, keeps the allocations.
     pub fn clear(&mut self) {
         self.heads.clear();
+        self.payloads.clear();
         self.frames.clear();
         self.payload_bytes = 0;
     }
@@ -51,22 +62,41 @@ impl Batch {
     /// Appends a frame.
     pub(crate) fn push(&mut self, lane: LaneId, frame: &Frame) {
         wire::encode_head(frame, &mut self.heads);
-        let payload = match frame {
-            Frame::Data(data) => data.bytes.clone(),
-            Frame::Datagram(datagram) => datagram.bytes.clone(),
-            _ => Bytes::new(),
-        };
-        self.payload_bytes += payload.len();
-        self.frames.push(Entry { lane, head_end: self.heads.len(), payload });
+        match frame {
+            Frame::Data(data) => self.payloads.push(data.bytes.clone()),
+            Frame::Datagram(datagram) => self.payloads.push(datagram.bytes.clone()),
+            _ => {}
+        }
+        self.enter(lane);
+    }
+
+    /// Appends a DATA frame whose payload `add` puts together; `data` itself has none.
+    pub(crate) fn push_data(
+        &mut self,
+        lane: LaneId,
+        data: &Data,
+        length: usize,
+        add: impl FnOnce(&mut Vec<Bytes>),
+    ) {
+        debug_assert!(data.bytes.is_empty());
+        wire::encode_data_head(data, length, &mut self.heads);
+        let start = self.payloads.len();
+        add(&mut self.payloads);
+        debug_assert_eq!(self.payloads[start..].iter().map(Bytes::len).sum::<usize>(), length);
+        self.enter(lane);
     }
 
     /// The frames in the order in which they go out.
     pub fn frames(&self) -> impl Iterator<Item = OutFrame<'_>> {
-        let mut start = 0;
+        let (mut head, mut payload) = (0, 0);
         self.frames.iter().map(move |entry| {
-            let head = &self.heads[start..entry.head_end];
-            start = entry.head_end;
-            OutFrame { lane: entry.lane, head, payload: &entry.payload }
+            let frame = OutFrame {
+                lane: entry.lane,
+                head: &self.heads[head..entry.head_end],
+                payload: &self.payloads[payload..entry.payload_end],
+            };
+            (head, payload) = (entry.head_end, entry.payload_end);
+            frame
         })
     }
 
@@ -86,5 +116,13 @@ impl Batch {
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         self.heads.len() + self.payload_bytes
+    }
+
+    /// Counts what was appended to heads and payloads as a frame.
+    fn enter(&mut self, lane: LaneId) {
+        let before = self.frames.last().map_or(0, |entry| entry.payload_end);
+        self.payload_bytes += self.payloads[before..].iter().map(Bytes::len).sum::<usize>();
+        let (head_end, payload_end) = (self.heads.len(), self.payloads.len());
+        self.frames.push(Entry { lane, head_end, payload_end });
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ops::Range};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    config::{MIN_CHARGE, WRITE_AHEAD},
+    config::{ERROR_FLOOR, MIN_CHARGE, WRITE_AHEAD},
     range_set::RangeSet,
 };
 use crate::Code;
@@ -94,7 +94,7 @@ impl SendFlow {
         self.max.saturating_add(WRITE_AHEAD).saturating_sub(self.written)
     }
 
-    /// Whether waking a waiting writer is worth it: a quarter of its room is free.
+    /// Whether waking a waiting writer is worth it: half of its room is free.
     pub(crate) fn has_room_again(&self) -> bool {
         let room = self.room();
         room > 0 && room >= (room + (self.written - self.base)) / 4
@@ -136,10 +136,19 @@ impl SendFlow {
         if limit > 0 && !self.lost.is_empty() {
             return self.lost.take_front(limit);
         }
-        let end = self.written.min(self.max).min(self.sent.saturating_add(limit)).max(self.sent);
+        let end = self.sendable_to().min(self.sent.saturating_add(limit));
         let has_mark = self.open == Mark::Queued
             || (self.fin == Mark::Queued && end == self.written && self.lost.is_empty());
         (end > self.sent || has_mark).then_some(self.sent..end)
+    }
+
+    /// Offset up to which bytes may be sent for the first time now. A sliver of credit is not used
+    /// while more waits than it allows: every frame costs, and the peer raises the credit before
+    /// so little is left of it (RFC 1122, section 4.2.3.4).
+    fn sendable_to(&self) -> u64 {
+        let end = self.written.min(self.max).max(self.sent);
+        let is_sliver = self.written > self.max && end - self.sent < SLIVER;
+        if is_sliver { self.sent } else { end }
     }
 
     /// Whether [`next_piece`](Self::next_piece) has something, given room.
@@ -147,43 +156,38 @@ impl SendFlow {
         self.reset.is_none()
             && (self.open == Mark::Queued
                 || !self.lost.is_empty()
-                || self.sent < self.written.min(self.max)
+                || self.sent < self.sendable_to()
                 || (self.fin == Mark::Queued && self.sent == self.written))
     }
 
-    /// The payload of a piece: the caller's own buffer where the piece lies in one, else small
-    /// neighbours joined.
-    pub(crate) fn slice(&self, offset: u64, length: usize) -> Bytes {
-        if length == 0 {
-            return Bytes::new();
-        }
-        let index = self.chunks.partition_point(|(start, _)| *start <= offset).saturating_sub(1);
-        let within = |at: usize| usize::try_from(offset - self.chunks[at].0).unwrap_or(usize::MAX);
-        let (first, skip) = (&self.chunks[index].1, within(index));
-        if first.len() - skip >= length {
-            return first.slice(skip..skip + length);
-        }
-        let mut joined = BytesMut::with_capacity(length);
-        joined.extend_from_slice(&first[skip..]);
-        for (_, chunk) in self.chunks.range(index + 1..) {
-            let missing = length - joined.len();
-            if missing == 0 {
-                break;
+    /// Appends the payload of a piece: the caller's own buffers, runs of short parts joined.
+    pub(crate) fn append_payload(&self, piece: Piece, payload: &mut Vec<Bytes>) {
+        let is_short = |(_, part): &(&Bytes, Range<usize>)| part.len() < JOIN_BELOW;
+        let mut parts = self.parts(piece).peekable();
+        while let Some((chunk, part)) = parts.next() {
+            if part.len() >= JOIN_BELOW || part.len() == piece.length {
+                payload.push(chunk.slice(part));
+                continue;
             }
-            joined.extend_from_slice(&chunk[..chunk.len().min(missing)]);
+            let run: usize = parts.clone().take_while(is_short).map(|(_, part)| part.len()).sum();
+            let mut joined = BytesMut::with_capacity(part.len() + run);
+            joined.extend_from_slice(&chunk[part]);
+            while let Some((chunk, part)) = parts.next_if(is_short) {
+                joined.extend_from_slice(&chunk[part]);
+            }
+            payload.push(joined.freeze());
         }
-        joined.freeze()
     }
 
-    /// How long a piece at the next offset should be: up to `max`, but not across from one large
-    /// buffer into the next, which would copy.
-    pub(crate) fn preferred_length(&self, max: usize) -> usize {
-        let at = self.lost.front().map_or(self.sent, |range| range.start);
-        let index = self.chunks.partition_point(|(start, _)| *start <= at).saturating_sub(1);
-        let Some((start, chunk)) = self.chunks.get(index) else { return max };
-        let left = usize::try_from((start + chunk.len() as u64).saturating_sub(at)).unwrap_or(max);
-        let next = self.chunks.get(index + 1).map_or(0, |(_, next)| next.len());
-        if left >= JOIN_BELOW || (left > 0 && next >= JOIN_BELOW) { left.min(max) } else { max }
+    /// The parts of the retained buffers that make up a piece.
+    fn parts(&self, piece: Piece) -> impl Iterator<Item = (&Bytes, Range<usize>)> + Clone {
+        let (begin, end) = (piece.offset, piece.offset + piece.length as u64);
+        let first = self.chunks.partition_point(|(start, _)| *start <= begin).saturating_sub(1);
+        let chunks = self.chunks.range(first.min(self.chunks.len())..);
+        chunks.take_while(move |(start, _)| *start < end).map(move |(start, chunk)| {
+            let within = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
+            (chunk, within(begin)..chunk.len().min(within(end)))
+        })
     }
 
     /// Takes an acknowledgement of a piece. Returns the bytes freed, as charged.
@@ -258,7 +262,7 @@ impl SendFlow {
 
     /// Whether data waits for the peer's credit.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.reset.is_none() && self.sent >= self.max && self.written > self.max
+        self.reset.is_none() && self.written > self.max && self.sent == self.sendable_to()
     }
 
     /// Everything below was acknowledged.
@@ -302,8 +306,11 @@ pub(crate) fn charge(length: usize) -> usize {
     length.max(MIN_CHARGE)
 }
 
-/// Buffers shorter than this are joined with their neighbours into one frame.
+/// Parts of buffers shorter than this are copied together with short neighbours.
 const JOIN_BELOW: usize = 4096;
+/// Credit for fewer bytes is not used while more wait: a quarter of the smallest window, which is
+/// free for the peer to announce anew once all that was sent is read.
+const SLIVER: u64 = ERROR_FLOOR / 4;
 /// Room for buffers that an idle flow keeps.
 const SPARE_CHUNKS: usize = 4;
 
@@ -330,7 +337,9 @@ mod tests {
 
         let again = flow.next_piece(100, u64::MAX).expect("the first piece was lost");
         assert_eq!((again.offset, again.length), (0, 4));
-        assert_eq!(flow.slice(0, 4), "abcd");
+        let mut payload = Vec::new();
+        flow.append_payload(again, &mut payload);
+        assert_eq!(payload, ["abcd"]);
         assert_eq!(flow.next_piece(100, u64::MAX), None);
         assert_eq!(flow.acknowledge(again), MIN_CHARGE);
         assert_eq!(flow.acked_to(), 10);
@@ -378,30 +387,55 @@ mod tests {
     }
 
     #[test]
-    fn small_buffers_are_joined_and_large_ones_are_not() {
+    fn a_frame_is_full_whatever_the_buffers_are_and_only_short_parts_are_copied() {
         let mut flow = SendFlow::new(100_000);
+        let large = Bytes::from(vec![7; 20_000]);
         for part in ["ab", "cd", "ef"] {
             flow.write(&mut Bytes::from(part), usize::MAX);
         }
-        flow.write(&mut Bytes::from(vec![7; 20_000]), usize::MAX);
-        assert_eq!(flow.slice(1, 4), "bcde");
+        flow.write(&mut large.clone(), usize::MAX);
+        flow.write(&mut Bytes::from("gh"), usize::MAX);
 
-        flow.next_piece(6, u64::MAX);
-        assert_eq!(flow.preferred_length(16_000), 16_000);
-        flow.next_piece(16_000, u64::MAX);
-        assert_eq!(flow.preferred_length(16_000), 16_000, "the tail may join what follows");
+        let first = flow.next_piece(16_000, u64::MAX).expect("data waits");
+        let mut payload = Vec::new();
+        flow.append_payload(first, &mut payload);
+        assert_eq!((first.length, payload.len()), (16_000, 2));
+        assert_eq!(payload[0], "abcdef");
+        assert_eq!(payload[1].as_ptr(), large.as_ptr());
+
+        let second = flow.next_piece(16_000, u64::MAX).expect("data waits");
+        payload.clear();
+        flow.append_payload(second, &mut payload);
+        assert_eq!((second.length, payload.len()), (4008, 1));
+        assert!(payload[0].ends_with(b"\x07gh"));
+    }
+
+    #[test]
+    fn a_sliver_of_credit_waits_for_more_unless_it_is_all_that_is_wanted() {
+        let mut flow = SendFlow::new(16_384);
+        flow.write(&mut Bytes::from(vec![1; 40_000]), usize::MAX);
+        assert_eq!(flow.next_piece(16_335, u64::MAX).expect("data waits").length, 16_335);
+        assert!(!flow.has_work(), "49 bytes of credit are left");
+        assert!(flow.is_blocked());
+        assert_eq!(flow.next_piece(16_335, u64::MAX), None);
+        flow.grant(32_768);
+        assert_eq!(flow.next_piece(16_335, u64::MAX).expect("credit was raised").length, 16_335);
+
+        let mut flow = SendFlow::new(100);
+        flow.write(&mut Bytes::from(vec![1; 100]), usize::MAX);
+        assert_eq!(flow.next_piece(16_335, u64::MAX).expect("all of it has credit").length, 100);
     }
 
     #[test]
     fn credit_bounds_sending_and_a_little_more_bounds_writing() {
-        let mut flow = SendFlow::new(10);
+        let mut flow = SendFlow::new(1024);
         let mut bytes = Bytes::from(vec![1; 1 << 20]);
-        assert_eq!(flow.write(&mut bytes, usize::MAX) as u64, 10 + WRITE_AHEAD);
-        assert_eq!(flow.next_piece(1000, u64::MAX).expect("credit is left").length, 10);
-        assert_eq!(flow.next_piece(1000, u64::MAX), None);
+        assert_eq!(flow.write(&mut bytes, usize::MAX) as u64, 1024 + WRITE_AHEAD);
+        assert_eq!(flow.next_piece(10_000, u64::MAX).expect("credit is left").length, 1024);
+        assert_eq!(flow.next_piece(10_000, u64::MAX), None);
         assert!(flow.is_blocked());
-        assert!(flow.grant(20));
-        assert!(!flow.grant(15));
-        assert_eq!(flow.next_piece(1000, u64::MAX).expect("credit was raised").length, 10);
+        assert!(flow.grant(3072));
+        assert!(!flow.grant(2048));
+        assert_eq!(flow.next_piece(10_000, u64::MAX).expect("credit was raised").length, 2048);
     }
 }

@@ -1,5 +1,7 @@
 //! Filling a link: what goes out next, on which lane.
 
+use bytes::Bytes;
+
 use super::{
     batch::Batch,
     config::LACK_BYTES,
@@ -160,17 +162,14 @@ impl Core {
         let Some(turn) = self.scheduler.next() else { return false };
         let (id, flow) = (turn.stream, turn.flow);
         let early = self.early.unwrap_or(u64::MAX);
-        let Some((frame, item, lane)) = self.data_frame(link, id, flow, early) else {
+        let Some(length) = self.data_frame(link, id, flow, early, batch, now) else {
             // Nothing to send, or not before the peer's hello.
             self.leave_line(id, flow);
             return true;
         };
-        let length = frame.bytes.len();
         if let Some(early) = &mut self.early {
             *early -= length as u64;
         }
-        batch.push(crate::LaneId(lane as u64), &Frame::Data(frame));
-        link.sent(lane, item, now);
         self.spend(length, now);
         let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
         let (has_more, is_blocked) =
@@ -187,35 +186,40 @@ impl Core {
         true
     }
 
+    /// Adds the flow's next frame. Returns the length of its payload.
     fn data_frame(
         &mut self,
         link: &mut Link,
         id: StreamId,
         flow: Flow,
         early: u64,
-    ) -> Option<(Data, Item, usize)> {
+        batch: &mut Batch,
+        now: Time,
+    ) -> Option<usize> {
         let stream = self.streams.get_mut(&id)?;
         let protocol = stream.protocol.clone();
         let (class, opens) = (stream.class, stream.is_local && flow == Flow::Data);
         let send = stream.send_existing(flow)?;
         let overhead = DATA_OVERHEAD + if opens { protocol.len() + 2 } else { 0 };
         let room = link.spec.max_data_body.saturating_sub(overhead);
-        let piece = send.next_piece(send.preferred_length(room), early)?;
+        let piece = send.next_piece(room, early)?;
         let fin_errors = piece.fin && send.fin_errors;
-        let bytes = send.slice(piece.offset, piece.length);
         let lane = link.choose_lane(send.lane);
         send.lane = u8::try_from(lane).unwrap_or(0);
-        let open = piece.open.then(|| Open { class, protocol });
-        let frame = Data {
+        let data = Data {
             stream: id,
             flow,
             offset: piece.offset,
             fin: piece.fin,
             fin_errors,
-            open,
-            bytes,
+            open: piece.open.then(|| Open { class, protocol }),
+            bytes: Bytes::new(),
         };
-        Some((frame, Item::Data { stream: id, flow, piece, fin_errors }, lane))
+        batch.push_data(crate::LaneId(lane as u64), &data, piece.length, |payload| {
+            send.append_payload(piece, payload);
+        });
+        link.sent(lane, Item::Data { stream: id, flow, piece, fin_errors }, now);
+        Some(piece.length)
     }
 
     fn leave_line(&mut self, id: StreamId, flow: Flow) {

@@ -20,10 +20,21 @@ use crate::{
 pub fn encode_head(frame: &Frame, out: &mut BytesMut) {
     let mut body = Counter(payload(frame).len());
     write_body_head(frame, &mut body);
-    out.reserve(MAX_FRAME_HEAD.saturating_add(body.0));
+    // The payload counts in the length, but goes elsewhere.
+    out.reserve(MAX_FRAME_HEAD.saturating_add(body.0).saturating_sub(payload(frame).len()));
     out.put_u8(kind_of(frame));
     put_varint(out, as_number(body.0));
     write_body_head(frame, out);
+}
+
+/// Like [`encode_head`] for a DATA frame whose payload of so many bytes is not in `data`.
+pub(crate) fn encode_data_head(data: &Data, payload_len: usize, out: &mut BytesMut) {
+    let mut body = Counter(payload_len);
+    write_data_head(data, &mut body);
+    out.reserve(MAX_FRAME_HEAD.saturating_add(body.0).saturating_sub(payload_len));
+    out.put_u8(kind::DATA);
+    put_varint(out, as_number(body.0));
+    write_data_head(data, out);
 }
 
 /// Appends the whole frame, payload included. Otherwise as [`encode_head`].

@@ -9,6 +9,7 @@ mod reader;
 mod varint;
 
 pub use decode::{FrameLimits, decode};
+pub(crate) use encode::encode_data_head;
 pub use encode::{data_head_len, data_room, encode, encode_head, encoded_len};
 pub use error::{DecodeError, Flaw};
 pub use frame::*;

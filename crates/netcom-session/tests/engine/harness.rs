@@ -388,7 +388,7 @@ impl Pair {
             let poll =
                 self.hosts[side].sessions[handle].poll_batch(link, 64 << 10, &mut batch, now);
             for frame in batch.frames() {
-                let bytes = [frame.head, frame.payload].concat();
+                let bytes = [frame.head, &frame.payload.concat()].concat();
                 self.carry(wire, side, frame.lane, bytes);
                 if self.cut_after == Some((wire, side, self.wires[wire].sent[side])) {
                     self.cut_after = None;

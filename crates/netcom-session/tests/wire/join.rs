@@ -102,7 +102,7 @@ fn sent_at(session: &mut Session, link: LinkId, now: Time) -> Vec<Frame> {
     let mut bytes = BytesMut::new();
     for frame in batch.frames() {
         bytes.extend_from_slice(frame.head);
-        bytes.extend_from_slice(frame.payload);
+        frame.payload.iter().for_each(|part| bytes.extend_from_slice(part));
     }
     std::iter::from_fn(|| decode(&mut bytes, FrameLimits::TLS).expect("valid")).collect()
 }

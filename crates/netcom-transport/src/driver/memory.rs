@@ -141,7 +141,7 @@ fn write(sender: &mpsc::Sender<Piece>, client: &dyn LinkClient, batch: &mut Batc
             let mut bytes = BytesMut::with_capacity(batch.len_bytes());
             for frame in batch.frames() {
                 bytes.extend_from_slice(frame.head);
-                bytes.extend_from_slice(frame.payload);
+                frame.payload.iter().for_each(|part| bytes.extend_from_slice(part));
             }
             batch.clear();
             permit.send(Piece::Bytes(bytes));

@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod frames;
 pub(crate) mod memory;
+mod outgoing;
 mod pace;
 pub(crate) mod quic;
 mod quic_lanes;

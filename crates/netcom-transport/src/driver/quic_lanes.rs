@@ -96,13 +96,15 @@ impl Lanes {
 }
 
 impl Lane {
-    fn push(&mut self, head: &[u8], payload: &Bytes) {
+    fn push(&mut self, head: &[u8], payload: &[Bytes]) {
         self.joined.extend_from_slice(head);
-        if payload.len() < JOINED_BELOW {
-            self.joined.extend_from_slice(payload);
-        } else {
-            self.join();
-            self.queue.push_back(payload.clone());
+        for part in payload {
+            if part.len() < JOINED_BELOW {
+                self.joined.extend_from_slice(part);
+            } else {
+                self.join();
+                self.queue.push_back(part.clone());
+            }
         }
     }
 

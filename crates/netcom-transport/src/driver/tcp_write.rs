@@ -1,8 +1,7 @@
 //! The writing half of a TCP link.
 
 use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
+    io,
     time::{Duration, Instant},
 };
 
@@ -10,7 +9,7 @@ use netcom_session::{Batch, LinkLoss, Poll};
 use rustls::AlertDescription;
 use tokio::net::TcpStream;
 
-use super::{LinkClient, pace::Pace, tcp::loss};
+use super::{LinkClient, outgoing::Outgoing, pace::Pace, tcp::loss};
 use crate::record::{MAX_PLAINTEXT, RecordError, Sealer};
 
 /// Seals batches into records and writes them.
@@ -19,9 +18,8 @@ pub(crate) struct Writer {
     sealer: Sealer,
     pace: Pace,
     batch: Batch,
-    /// Records the socket has not taken, the first one from `sent` on.
-    records: VecDeque<Vec<u8>>,
-    sent: usize,
+    /// Records the socket has not taken.
+    records: Outgoing,
     /// When somebody last wrote from a thread of their own.
     last_inline: Option<Instant>,
     /// The session is done with the link.
@@ -53,8 +51,7 @@ impl Writer {
             sealer,
             pace: Pace::new(),
             batch: Batch::new(),
-            records: VecDeque::new(),
-            sent: 0,
+            records: Outgoing::default(),
             last_inline: None,
             is_finishing: false,
             is_closed: false,
@@ -130,20 +127,14 @@ impl Writer {
     /// Writes records until the socket takes no more. True when all are written.
     pub(crate) fn flush(&mut self, stream: &TcpStream, now: Instant) -> io::Result<bool> {
         while !self.records.is_empty() {
-            let written = {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let mut skip = self.sent;
-                let mut used = 0;
-                for (slice, record) in slices.iter_mut().zip(&self.records) {
-                    *slice = IoSlice::new(record.get(skip..).unwrap_or_default());
-                    skip = 0;
-                    used += 1;
-                }
-                stream.try_write_vectored(&slices[..used])
-            };
+            let (slices, used) = self.records.slices();
+            let written = stream.try_write_vectored(&slices[..used]);
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.note_written(count),
+                Ok(count) => {
+                    self.pace.sent(count);
+                    self.records.advance(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.pace.blocked(now);
                     if let Some(limit) = self.pace.unsent_limit() {
@@ -160,35 +151,31 @@ impl Writer {
     /// Queues bytes outside a batch: the only frame of a link that has no session.
     pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
         for chunk in bytes.chunks(MAX_PLAINTEXT) {
-            self.records.push_back(self.sealer.seal(&[chunk])?);
+            self.sealer.seal(&[chunk], self.records.room(chunk.len(), bytes.len()))?;
         }
         Ok(())
     }
 
     /// Queues the goodbye, unless one was queued.
     pub(crate) fn queue_close_notify(&mut self) {
-        if !std::mem::replace(&mut self.is_closed, true)
-            && let Ok(record) = self.sealer.close_notify()
-        {
-            self.records.push_back(record);
+        if !std::mem::replace(&mut self.is_closed, true) {
+            // Without a goodbye the peer takes the end for a reset, which is all there is to do.
+            let _ = self.sealer.close_notify(self.records.room(MESSAGE, MESSAGE));
         }
     }
 
     /// Queues an alert, after which nothing is sent.
     pub(crate) fn queue_alert(&mut self, alert: AlertDescription) {
-        if !std::mem::replace(&mut self.is_closed, true)
-            && let Ok(record) = self.sealer.alert(alert)
-        {
-            self.records.push_back(record);
+        if !std::mem::replace(&mut self.is_closed, true) {
+            let _ = self.sealer.alert(alert, self.records.room(MESSAGE, MESSAGE));
         }
     }
 
     /// Changes the key, because the peer asks for it.
     pub(crate) fn request_key_update(&mut self) {
-        if !self.is_closed
-            && let Ok(record) = self.sealer.update_key()
-        {
-            self.records.push_back(record);
+        if !self.is_closed {
+            // One that fails stays as it was, and will be renewed when it has to be.
+            let _ = self.sealer.update_key(self.records.room(MESSAGE, MESSAGE));
         }
     }
 
@@ -196,45 +183,36 @@ impl Writer {
     /// that the peer can use each in place.
     fn seal_batch(&mut self) -> Result<(), RecordError> {
         let Self { sealer, batch, records, .. } = self;
+        let total = batch.len_bytes();
+        let mut seal = |parts: &[&[u8]], length| sealer.seal(parts, records.room(length, total));
         let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * batch.len().min(MAX_PARTS));
         let mut length = 0;
         for frame in batch.frames() {
-            let added = frame.head.len() + frame.payload.len();
+            let added = frame.len_bytes();
             if !parts.is_empty() && (length + added > MAX_PLAINTEXT || parts.len() >= MAX_PARTS) {
-                records.push_back(sealer.seal(&parts)?);
+                seal(&parts, length)?;
                 parts.clear();
                 length = 0;
             }
-            parts.extend([frame.head, &frame.payload[..]].into_iter().filter(|p| !p.is_empty()));
+            parts.push(frame.head);
+            parts.extend(frame.payload.iter().map(|part| &part[..]));
             length += added;
             if length > MAX_PLAINTEXT {
                 let joined = parts.concat();
                 for chunk in joined.chunks(MAX_PLAINTEXT) {
-                    records.push_back(sealer.seal(&[chunk])?);
+                    seal(&[chunk], chunk.len())?;
                 }
                 parts.clear();
                 length = 0;
             }
         }
         if !parts.is_empty() {
-            records.push_back(sealer.seal(&parts)?);
+            seal(&parts, length)?;
         }
         if sealer.needs_key_update() {
-            records.push_back(sealer.update_key()?);
+            sealer.update_key(records.room(MESSAGE, MESSAGE))?;
         }
         Ok(())
-    }
-
-    fn note_written(&mut self, count: usize) {
-        self.pace.sent(count);
-        self.sent += count;
-        while let Some(first) = self.records.front() {
-            if self.sent < first.len() {
-                break;
-            }
-            self.sent -= first.len();
-            self.records.pop_front();
-        }
     }
 }
 
@@ -251,7 +229,7 @@ fn set_unsent_limit(stream: &TcpStream, limit: u32) {
 /// Writes closer together than this belong to a burst. No answer comes sooner over a network, nor
 /// from another process.
 const BURST: Duration = Duration::from_micros(20);
-/// Records handed to the kernel in one call: a whole batch of the largest size.
-const MAX_SLICES: usize = 32;
+/// More than an alert or a change of keys takes.
+const MESSAGE: usize = 8;
 /// Pieces of one record, beyond which a new one begins.
 const MAX_PARTS: usize = 512;

@@ -165,33 +165,36 @@ async fn secured() -> (Secured, Secured) {
 }
 
 /// Sends one record as the peer and tells what the driver made of it.
-async fn told_by_record(make: impl FnOnce(&mut Sealer) -> Vec<u8>) -> LinkLoss {
+async fn told_by_record(make: impl FnOnce(&mut Sealer, &mut BytesMut)) -> LinkLoss {
     let (mut near, far) = secured().await;
     let session = Arc::new(Recorder::default());
     let counters = Arc::new(Counters::default());
     let _driver = TcpLink::new(far).start(Arc::clone(&session) as Arc<_>, counters);
-    let mut record = make(&mut near.sealer);
-    handshake::send(&near.stream, &mut record).await.unwrap();
+    let mut record = BytesMut::new();
+    make(&mut near.sealer, &mut record);
+    handshake::send(&near.stream, &mut record.into()).await.unwrap();
     session.loss().await
 }
 
 #[tokio::test]
 async fn an_alert_after_the_handshake_is_told_as_a_refusal() {
-    let denied = told_by_record(|sealer| sealer.alert(AlertDescription::AccessDenied).unwrap());
-    assert_eq!(denied.await, LinkLoss::Tls("access denied".into()));
-    let bad = told_by_record(|sealer| sealer.alert(AlertDescription::BadCertificate).unwrap());
-    assert_eq!(bad.await, LinkLoss::Tls("bad certificate".into()));
+    for (alert, told) in [
+        (AlertDescription::AccessDenied, "access denied"),
+        (AlertDescription::BadCertificate, "bad certificate"),
+    ] {
+        let loss = told_by_record(|sealer, out| sealer.alert(alert, out).unwrap()).await;
+        assert_eq!(loss, LinkLoss::Tls(told.into()));
+    }
 }
 
 #[tokio::test]
 async fn a_forged_record_ends_the_link() {
-    let forged = told_by_record(|sealer| {
-        let mut record = sealer.seal(&[b"anything"]).unwrap();
-        *record.last_mut().unwrap() ^= 1;
-        record
+    let forged = told_by_record(|sealer, out| {
+        sealer.seal(&[b"anything"], out).unwrap();
+        *out.last_mut().unwrap() ^= 1;
     });
     assert!(matches!(forged.await, LinkLoss::Tls(_)));
-    let plain = told_by_record(|_| b"\x15\x03\x03\x00\x02\x01\x00".to_vec());
+    let plain = told_by_record(|_, out| out.extend_from_slice(b"\x15\x03\x03\x00\x02\x01\x00"));
     assert!(matches!(plain.await, LinkLoss::Tls(_)), "an unprotected goodbye is none");
 }
 

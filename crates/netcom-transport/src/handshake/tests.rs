@@ -68,8 +68,9 @@ async fn read_data(secured: &mut Secured) -> Vec<u8> {
 }
 
 async fn write_data(secured: &mut Secured, data: &[u8]) {
-    let mut record = secured.sealer.seal(&[data]).unwrap();
-    send(&secured.stream, &mut record).await.unwrap();
+    let mut record = BytesMut::new();
+    secured.sealer.seal(&[data], &mut record).unwrap();
+    send(&secured.stream, &mut record.into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -128,8 +129,9 @@ async fn keys_change_in_both_directions_while_data_flows() {
     let mut secured = accept(stream, BytesMut::new(), &settings(2)).await.unwrap();
     for round in 0..10 {
         assert_eq!(read_data_through_updates(&mut secured).await, [round; 100]);
-        let mut update = secured.sealer.update_key().unwrap();
-        send(&secured.stream, &mut update).await.unwrap();
+        let mut update = BytesMut::new();
+        secured.sealer.update_key(&mut update).unwrap();
+        send(&secured.stream, &mut update.into()).await.unwrap();
         write_data(&mut secured, &[round; 100]).await;
     }
     client.join().unwrap();
@@ -418,7 +420,11 @@ async fn records_without_data_are_bounded() {
         accept(stream, BytesMut::new(), &theirs).await.unwrap()
     };
     let (mut dialled, mut accepted) = tokio::join!(dialler, listener);
-    let empty = |sealer: &mut Sealer| BytesMut::from(&sealer.seal(&[]).unwrap()[..]);
+    let empty = |sealer: &mut Sealer| {
+        let mut record = BytesMut::new();
+        sealer.seal(&[], &mut record).unwrap();
+        record
+    };
     for _ in 0..32 {
         let record = accepted.opener.open(&mut empty(&mut dialled.sealer)).unwrap();
         assert_eq!(record, Some(Record::Nothing));
@@ -438,7 +444,8 @@ async fn a_changed_or_repeated_record_is_not_opened() {
         accept(stream, BytesMut::new(), &theirs).await.unwrap()
     };
     let (mut dialled, mut accepted) = tokio::join!(dialler, listener);
-    let record = dialled.sealer.seal(&[b"once"]).unwrap();
+    let mut record = BytesMut::new();
+    dialled.sealer.seal(&[b"once"], &mut record).unwrap();
     for at in 0..record.len() {
         let mut changed = BytesMut::from(&record[..]);
         changed[at] ^= 0x80;

@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use netcom_session::wire::FrameLimits;
 use rustls::{
-    ContentType,
+    ConnectionTrafficSecrets, ContentType,
     crypto::{
         aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
         cipher::{AeadKey, Iv},
     },
 };
 
-use super::{Arc, MAX_IDLE_RECORDS, MAX_PLAINTEXT, MAX_RECORD, Opener, Record, Sealer};
+use super::{Arc, Encrypter, MAX_IDLE_RECORDS, MAX_PLAINTEXT, MAX_RECORD, Opener, Record, Sealer};
 use crate::{driver::frames::FrameReader, handshake::fuzzing::joined};
 
 /// Seals, forges, damages and opens records as `input` says, and reads frames out of them.
@@ -71,9 +71,10 @@ impl Link {
     fn new(client: &Sealer, server: &Opener) -> Self {
         let suite = TLS13_AES_256_GCM_SHA384.tls13().expect("a suite of TLS 1.3").aead_alg;
         let (key, iv) = (|| AeadKey::from([7; 32]), || Iv::new([9; 12]));
+        let secret = ConnectionTrafficSecrets::Aes256Gcm { key: key(), iv: iv() };
         Self {
             sealer: Sealer {
-                encrypter: suite.encrypter(key(), iv()),
+                encrypter: Encrypter::new(secret).expect("a known suite"),
                 sequence: 0,
                 renew_after: 4,
                 keys: Arc::clone(&client.keys),
@@ -123,8 +124,7 @@ impl Link {
                 let (content, after) = rest.split_at(length.min(rest.len()));
                 self.is_honest = false;
                 self.has_new_keys |= kind == ContentType::Handshake;
-                let record = self.sealer.seal_as(kind, &[content]).expect("a record");
-                self.wire.extend_from_slice(&record);
+                self.sealer.seal_as(kind, &[content], &mut self.wire).expect("a record");
                 return after;
             }
             2 => {
@@ -139,8 +139,7 @@ impl Link {
             }
             4 => {
                 self.has_new_keys = true;
-                let record = self.sealer.update_key().expect("a new key");
-                self.wire.extend_from_slice(&record);
+                self.sealer.update_key(&mut self.wire).expect("a new key");
                 return input;
             }
             5 => return input,
@@ -154,9 +153,9 @@ impl Link {
 
     fn send(&mut self, content: &[u8]) {
         if self.wire.len() < MAX_WIRE {
-            let record = self.sealer.seal(&[content]).expect("a record");
-            assert!(record.len() <= MAX_RECORD);
-            self.wire.extend_from_slice(&record);
+            let before = self.wire.len();
+            self.sealer.seal(&[content], &mut self.wire).expect("a record");
+            assert!(self.wire.len() - before <= MAX_RECORD);
             self.sent.extend_from_slice(content);
             // An honest side has no reason to send nothing so often.
             self.is_honest &= !content.is_empty();
