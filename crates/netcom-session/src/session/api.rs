@@ -100,11 +100,13 @@ impl Session {
             return Err(WriteError::Finished);
         }
         // Who comes along does not overtake those that stand in line.
-        let must_queue = is_contended && !std::mem::take(&mut send.has_budget_turn);
-        let budget = if must_queue { 0 } else { budget };
+        let turn = std::mem::take(&mut send.budget_turn);
+        let budget = if is_contended { budget.min(turn) } else { budget };
         let taken = send.write(bytes, budget);
+        send.budget_turn = turn.saturating_sub(taken);
         if taken == 0 && !bytes.is_empty() {
             send.writer_waits = true;
+            send.budget_turn = 0;
             if budget == 0
                 && send.room() > 0
                 && !std::mem::replace(&mut send.waits_for_budget, true)

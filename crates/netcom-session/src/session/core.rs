@@ -50,6 +50,9 @@ pub(crate) struct Core {
     pub(crate) retained: usize,
     /// Writers that wait for the session's budget rather than their flow's.
     pub(crate) budget_waiters: VecDeque<(StreamId, Flow)>,
+    /// Bytes of that budget that became free since there are such writers, and were offered to
+    /// none of them.
+    pub(crate) freed: usize,
     /// Flows without credit, with the time to say so.
     pub(crate) blocked: BTreeMap<(StreamId, Flow), Time>,
     /// No flow of `blocked` is due before.
@@ -119,6 +122,7 @@ impl Core {
             early: Some(EARLY_BYTES),
             retained: 0,
             budget_waiters: VecDeque::new(),
+            freed: 0,
             blocked: BTreeMap::new(),
             blocked_due: None,
             granted: 0,
@@ -173,12 +177,27 @@ impl Core {
             return false;
         }
         self.blocked.remove(&(id, flow));
-        if send.writer_waits && send.has_room_again() {
-            send.writer_waits = false;
-            self.events.push_back(Event::Writable(id, flow));
-        }
+        self.offer_room(id, flow);
         self.schedule(id, flow);
         true
+    }
+
+    /// Lets a flow's writer go on if that is worth it; it stands in line where others wait for the
+    /// session's budget, who have waited longer.
+    pub(crate) fn offer_room(&mut self, id: StreamId, flow: Flow) {
+        let has_budget = self.budget_waiters.is_empty() && self.retained < self.config.send_budget;
+        let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
+        let Some(send) = send.filter(|s| s.writer_waits && !s.waits_for_budget) else { return };
+        if !send.has_room_again() {
+            return;
+        }
+        if has_budget {
+            send.writer_waits = false;
+            self.events.push_back(Event::Writable(id, flow));
+        } else {
+            send.waits_for_budget = true;
+            self.budget_waiters.push_back((id, flow));
+        }
     }
 
     /// Puts a flow in line if it has something to send.
@@ -212,10 +231,11 @@ impl Core {
         if send.reset.is_some() || send.is_ended() {
             return;
         }
-        self.retained -= send.reset(code).min(self.retained);
+        let freed = send.reset(code);
         if std::mem::take(&mut send.writer_waits) {
             self.events.push_back(Event::Writable(id, flow));
         }
+        self.free(freed);
         self.blocked.remove(&(id, flow));
         self.control.push_back(Control::Reset(id, flow));
         self.wake_budget_waiters();
@@ -365,20 +385,30 @@ impl Core {
         self.config.send_budget.saturating_sub(self.retained)
     }
 
-    /// Lets writers try again, first come first served, each once a share of the session's budget
-    /// is free for it.
+    /// Counts bytes that are not kept for the peer any more.
+    pub(crate) fn free(&mut self, bytes: usize) {
+        self.retained -= bytes.min(self.retained);
+        self.freed = if self.budget_waiters.is_empty() { 0 } else { self.freed + bytes };
+    }
+
+    /// Lets writers try again, first come first served, one for each share of the session's budget
+    /// that became free: those who were let go before have perhaps not written yet. With half of
+    /// the budget free all may go on that have room in it, so that none waits for one who left.
     pub(crate) fn wake_budget_waiters(&mut self) {
         let share = BUDGET_SHARE.min(self.config.send_budget / 4);
-        let mut spare = self.spare_retention();
-        while spare >= share
+        let spare = self.spare_retention();
+        let is_plenty = spare >= self.config.send_budget / 2;
+        let mut left = if is_plenty { spare } else { spare.min(self.freed) };
+        while left >= share
             && let Some((id, flow)) = self.budget_waiters.pop_front()
         {
             let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
             let Some(send) = send else { continue };
             send.waits_for_budget = false;
-            send.has_budget_turn = true;
+            send.budget_turn = share;
             if std::mem::take(&mut send.writer_waits) {
-                spare -= share;
+                left -= share;
+                self.freed = self.freed.saturating_sub(share);
                 self.events.push_back(Event::Writable(id, flow));
             }
         }

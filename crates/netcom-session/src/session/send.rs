@@ -39,8 +39,8 @@ pub(crate) struct SendFlow {
     pub(crate) writer_waits: bool,
     /// It stands in line for the session's budget.
     pub(crate) waits_for_budget: bool,
-    /// Its turn in that line has come, and it has not written since.
-    pub(crate) has_budget_turn: bool,
+    /// Bytes it may still write of its turn in that line.
+    pub(crate) budget_turn: usize,
     /// In the scheduler.
     pub(crate) is_scheduled: bool,
     /// BLOCKED waits to be sent.

@@ -16,24 +16,16 @@ impl Core {
                 let Some(known) = self.streams.get_mut(&stream) else { return };
                 let Some(send) = known.send_existing(flow) else { return };
                 let was_ended = send.is_ended();
-                self.retained -= send.acknowledge(piece).min(self.retained);
+                let freed = send.acknowledge(piece);
                 let is_ended = send.is_ended() && !was_ended && send.reset.is_none();
-                if send.writer_waits && !send.waits_for_budget && send.has_room_again() {
-                    // Whoever stands in line for the session's budget has waited longer.
-                    if self.budget_waiters.is_empty() && self.retained < self.config.send_budget {
-                        send.writer_waits = false;
-                        self.events.push_back(Event::Writable(stream, flow));
-                    } else {
-                        send.waits_for_budget = true;
-                        self.budget_waiters.push_back((stream, flow));
-                    }
-                }
                 if fin_errors && piece.fin {
                     known.send_errors_ended = true;
                 }
                 if is_ended {
                     self.events.push_back(Event::Finished(stream, flow));
                 }
+                self.free(freed);
+                self.offer_room(stream, flow);
                 self.wake_budget_waiters();
                 self.settle(stream);
             }
