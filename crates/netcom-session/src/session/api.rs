@@ -245,7 +245,7 @@ impl Session {
     pub fn release(&mut self, id: StreamId, now: Time) {
         self.advance(now);
         if self.core.ended.is_some() {
-            self.core.streams.remove(&id);
+            self.core.remove_stream(id);
         } else {
             self.core.release(id, Code::ABANDONED, now);
         }

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use rustc_hash::FxHashMap;
+
 use super::{
     config::{
         BLOCKED_AFTER, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS, ERROR_FLOOR,
@@ -28,7 +30,7 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) is_keeper: bool,
-    pub(crate) streams: BTreeMap<StreamId, Box<Stream>>,
+    pub(crate) streams: FxHashMap<StreamId, Box<Stream>>,
     pub(crate) scheduler: Scheduler,
     /// Frames that only say what holds now; made when sent.
     pub(crate) control: VecDeque<Control>,
@@ -108,7 +110,7 @@ impl Core {
         Self {
             config,
             is_keeper,
-            streams: BTreeMap::new(),
+            streams: FxHashMap::default(),
             scheduler: Scheduler::default(),
             control: VecDeque::new(),
             events: VecDeque::new(),
@@ -147,8 +149,7 @@ impl Core {
         known.error_window = known.error_window.max(limits.error_window);
         let (data, error) = (known.data_window, known.error_window);
         self.allow_streams(limits.streams);
-        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
-        for id in ids {
+        for id in self.stream_ids() {
             self.grant(id, Flow::Data, data);
             self.grant(id, Flow::Error, error);
             // Credit may not have changed, but the early budget no longer holds it back.
@@ -338,6 +339,22 @@ impl Core {
         self.streams.insert(stream.id, Box::new(stream));
     }
 
+    /// Takes a stream out of the table, and the table's room with the last of many.
+    pub(crate) fn remove_stream(&mut self, id: StreamId) -> Option<Box<Stream>> {
+        let stream = self.streams.remove(&id)?;
+        if self.streams.is_empty() && self.streams.capacity() > SPARE_STREAMS {
+            self.streams = FxHashMap::default();
+        }
+        Some(stream)
+    }
+
+    /// All streams in the order of their numbers.
+    fn stream_ids(&self) -> Vec<StreamId> {
+        let mut ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Forgets a stream whose halves have all ended.
     pub(crate) fn settle(&mut self, id: StreamId) {
         let is_ended = self.streams.get(&id).is_some_and(|stream| stream.is_ended());
@@ -346,7 +363,7 @@ impl Core {
         if !is_ended || self.ended.is_some() {
             return;
         }
-        let Some(stream) = self.streams.remove(&id) else { return };
+        let Some(stream) = self.remove_stream(id) else { return };
         self.granted -= stream.granted();
         self.gaps -= stream.gaps();
         for flow in [Flow::Data, Flow::Error] {
@@ -453,18 +470,19 @@ impl Core {
         if self.ended.is_some() {
             return;
         }
-        for (id, stream) in &mut self.streams {
+        for id in self.stream_ids() {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
             for flow in [Flow::Data, Flow::Error] {
                 if let Some(receive) = stream.receive_existing(flow)
                     && std::mem::take(&mut receive.reader_waits)
                 {
-                    self.events.push_back(Event::Readable(*id, flow));
+                    self.events.push_back(Event::Readable(id, flow));
                 }
                 if let Some(send) = stream.send_existing(flow) {
                     send.is_scheduled = false;
                     self.retained -= send.forget().min(self.retained);
                     if std::mem::take(&mut send.writer_waits) {
-                        self.events.push_back(Event::Writable(*id, flow));
+                        self.events.push_back(Event::Writable(id, flow));
                     }
                 }
             }
@@ -498,3 +516,6 @@ impl Core {
         self.blocked_due = self.blocked.values().min().copied();
     }
 }
+
+/// Streams the table of an idle session keeps room for.
+const SPARE_STREAMS: usize = 16;

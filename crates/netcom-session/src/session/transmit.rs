@@ -162,31 +162,23 @@ impl Core {
         let Some(turn) = self.scheduler.next() else { return false };
         let (id, flow) = (turn.stream, turn.flow);
         let early = self.early.unwrap_or(u64::MAX);
-        let Some(length) = self.data_frame(link, id, flow, early, batch, now) else {
+        let Some(sent) = self.data_frame(link, id, flow, early, batch, now) else {
             // Nothing to send, or not before the peer's hello.
             self.leave_line(id, flow);
             return true;
         };
         if let Some(early) = &mut self.early {
-            *early -= length as u64;
+            *early -= sent.length as u64;
         }
-        self.spend(length, now);
-        let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
-        let (has_more, is_blocked) =
-            send.map_or((false, false), |send| (send.has_work(), send.is_blocked()));
-        if has_more {
-            self.scheduler.sent(length, true);
-        } else {
-            self.scheduler.sent(length, false);
-            self.mark_unscheduled(id, flow);
-        }
-        if is_blocked {
+        self.spend(sent.length, now);
+        self.scheduler.sent(sent.length, sent.has_more);
+        if sent.is_blocked {
             self.note_blocked(id, flow, now);
         }
         true
     }
 
-    /// Adds the flow's next frame. Returns the length of its payload.
+    /// Adds the flow's next frame.
     fn data_frame(
         &mut self,
         link: &mut Link,
@@ -195,10 +187,10 @@ impl Core {
         early: u64,
         batch: &mut Batch,
         now: Time,
-    ) -> Option<usize> {
+    ) -> Option<Sent> {
         let stream = self.streams.get_mut(&id)?;
-        let protocol = stream.protocol.clone();
         let (class, opens) = (stream.class, stream.is_local && flow == Flow::Data);
+        let protocol = if opens { stream.protocol.clone() } else { Bytes::new() };
         let send = stream.send_existing(flow)?;
         let overhead = DATA_OVERHEAD + if opens { protocol.len() + 2 } else { 0 };
         let room = link.spec.max_data_body.saturating_sub(overhead);
@@ -212,14 +204,19 @@ impl Core {
             offset: piece.offset,
             fin: piece.fin,
             fin_errors,
-            open: piece.open.then(|| Open { class, protocol }),
+            open: piece.open.then_some(Open { class, protocol }),
             bytes: Bytes::new(),
         };
         batch.push_data(crate::LaneId(lane as u64), &data, piece.length, |payload| {
             send.append_payload(piece, payload);
         });
         link.sent(lane, Item::Data { stream: id, flow, piece, fin_errors }, now);
-        Some(piece.length)
+        send.is_scheduled = send.has_work();
+        Some(Sent {
+            length: piece.length,
+            has_more: send.is_scheduled,
+            is_blocked: send.is_blocked(),
+        })
     }
 
     fn leave_line(&mut self, id: StreamId, flow: Flow) {
@@ -233,6 +230,13 @@ impl Core {
             send.is_scheduled = false;
         }
     }
+}
+
+/// What became of a flow's turn.
+struct Sent {
+    length: usize,
+    has_more: bool,
+    is_blocked: bool,
 }
 
 /// Answers to probes, and probes of our own: counted by both sides, waited for by none.
