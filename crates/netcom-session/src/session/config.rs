@@ -85,6 +85,8 @@ pub(crate) const LACK_BYTES: usize = 64 << 10;
 pub(crate) const LACK_DELAY: Duration = Duration::from_millis(10);
 /// How long a sender waits for credit before it says so.
 pub(crate) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// Between two looks for such senders.
+pub(crate) const BLOCKED_PAUSE: Duration = Duration::from_millis(100);
 /// Gaps a flow may have.
 pub(crate) const MAX_FLOW_GAPS: usize = 1024;
 /// Gaps a session may have.

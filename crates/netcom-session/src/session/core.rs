@@ -1,16 +1,13 @@
 //! Streams and budgets of a session: everything that does not care which link carries it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use rustc_hash::FxHashMap;
 
 use super::{
     config::{
-        BLOCKED_AFTER, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS, ERROR_FLOOR,
-        FINALS_WAIT,
+        BLOCKED_AFTER, BLOCKED_PAUSE, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS,
+        ERROR_FLOOR, FINALS_WAIT,
     },
     datagram::Datagrams,
     event::{Closed, Event},
@@ -55,9 +52,7 @@ pub(crate) struct Core {
     /// Bytes of that budget that became free since there are such writers, and were offered to
     /// none of them.
     pub(crate) freed: usize,
-    /// Flows without credit, with the time to say so.
-    pub(crate) blocked: BTreeMap<(StreamId, Flow), Time>,
-    /// No flow of `blocked` is due before.
+    /// No flow without credit has to say so before.
     pub(crate) blocked_due: Option<Time>,
     /// Bytes the peer may still make this side keep.
     pub(crate) granted: u64,
@@ -125,7 +120,6 @@ impl Core {
             retained: 0,
             budget_waiters: VecDeque::new(),
             freed: 0,
-            blocked: BTreeMap::new(),
             blocked_due: None,
             granted: 0,
             gaps: 0,
@@ -177,7 +171,7 @@ impl Core {
         if !send.grant(max) {
             return false;
         }
-        self.blocked.remove(&(id, flow));
+        send.blocked_due = None;
         self.offer_room(id, flow);
         self.schedule(id, flow);
         true
@@ -218,8 +212,9 @@ impl Core {
 
     /// Notes a flow that waits for credit, to tell the peer if that lasts.
     pub(crate) fn note_blocked(&mut self, id: StreamId, flow: Flow, now: Time) {
-        let due = now + BLOCKED_AFTER;
-        self.blocked.entry((id, flow)).or_insert(due);
+        let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
+        let Some(send) = send else { return };
+        let due = *send.blocked_due.get_or_insert(now + BLOCKED_AFTER);
         self.blocked_due = Some(self.blocked_due.map_or(due, |earlier| earlier.min(due)));
     }
 
@@ -237,7 +232,6 @@ impl Core {
             self.events.push_back(Event::Writable(id, flow));
         }
         self.free(freed);
-        self.blocked.remove(&(id, flow));
         self.control.push_back(Control::Reset(id, flow));
         self.wake_budget_waiters();
     }
@@ -366,9 +360,6 @@ impl Core {
         let Some(stream) = self.remove_stream(id) else { return };
         self.granted -= stream.granted();
         self.gaps -= stream.gaps();
-        for flow in [Flow::Data, Flow::Error] {
-            self.blocked.remove(&(id, flow));
-        }
         if !stream.is_local && self.remote.retire(self.config.max_streams) {
             self.queue_streams();
         }
@@ -492,7 +483,6 @@ impl Core {
         }
         self.scheduler = Scheduler::default();
         self.control.clear();
-        self.blocked.clear();
         self.blocked_due = None;
         self.events.push_back(Event::Closed(closed.clone()));
         self.ended = Some(closed);
@@ -503,17 +493,24 @@ impl Core {
         if self.blocked_due.is_none_or(|due| due > now) {
             return;
         }
-        let due: BTreeSet<_> =
-            self.blocked.iter().filter(|(_, at)| **at <= now).map(|(key, _)| *key).collect();
-        for (id, flow) in due {
-            self.blocked.insert((id, flow), now + BLOCKED_AFTER);
-            let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
-            if let Some(send) = send.filter(|send| send.is_blocked() && !send.is_blocked_queued) {
-                send.is_blocked_queued = true;
-                self.control.push_back(Control::Blocked(id, flow));
+        let mut next: Option<Time> = None;
+        for id in self.stream_ids() {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            for flow in [Flow::Data, Flow::Error] {
+                let send = stream.send_existing(flow).filter(|send| send.is_blocked());
+                let Some(send) = send else { continue };
+                let Some(due) = &mut send.blocked_due else { continue };
+                if *due <= now {
+                    *due = now + BLOCKED_AFTER;
+                    if !std::mem::replace(&mut send.is_blocked_queued, true) {
+                        self.control.push_back(Control::Blocked(id, flow));
+                    }
+                }
+                next = Some(next.map_or(*due, |earlier| earlier.min(*due)));
             }
         }
-        self.blocked_due = self.blocked.values().min().copied();
+        // Not again for each flow by itself, where many wait.
+        self.blocked_due = next.map(|due| due.max(now + BLOCKED_PAUSE));
     }
 }
 

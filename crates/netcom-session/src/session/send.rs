@@ -8,7 +8,7 @@ use super::{
     config::{ERROR_FLOOR, MIN_CHARGE, WRITE_AHEAD},
     range_set::RangeSet,
 };
-use crate::Code;
+use crate::{Code, Time};
 
 /// Bytes on their way to the peer, kept as the caller's own buffers until acknowledged.
 #[derive(Debug, Default)]
@@ -43,6 +43,8 @@ pub(crate) struct SendFlow {
     pub(crate) budget_turn: usize,
     /// In the scheduler.
     pub(crate) is_scheduled: bool,
+    /// When to tell the peer that it has waited for credit.
+    pub(crate) blocked_due: Option<Time>,
     /// BLOCKED waits to be sent.
     pub(crate) is_blocked_queued: bool,
     /// Went out on this lane while data is queued (QUIC).
