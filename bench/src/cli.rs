@@ -17,10 +17,10 @@ use crate::peers::Peer;
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) end: Option<End>,
-    /// Takes minutes: five rounds of short cases.
+    /// Takes minutes: three rounds of short cases.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Rounds, each with every peer once [default: 5 with --quick, else 21].
+    /// Rounds, each with every peer once [default: 3 with --quick, else 7].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,
     /// Peers, by commas [default: all but rustls-chacha].
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Measures these cases alone, by commas, as for a profiler.
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     pub(crate) only: Vec<Case>,
-    /// Idle sessions of the case `idle` [default: 500 with --quick, else 5000].
+    /// Idle sessions of the case `idle` [default: 300 with --quick, else 2000].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=9000))]
     pub(crate) sessions: Option<u32>,
     /// Writes the results to this JSON file and the chart beside it

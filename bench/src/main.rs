@@ -3,6 +3,7 @@
 mod cli;
 mod peers;
 mod process;
+mod progress;
 mod report;
 mod rounds;
 

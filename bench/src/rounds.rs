@@ -2,13 +2,14 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use frame::cpu::Watch;
 
 use crate::{
     cli::Options,
     peers::Peer,
     process,
+    progress::Progress,
     report::{self, Machine, Report, Settings},
 };
 
@@ -16,8 +17,9 @@ use crate::{
 pub(crate) fn run(options: &Options) -> Result<()> {
     let plan = options.plan();
     let rounds = options.rounds.unwrap_or(if options.quick { QUICK_ROUNDS } else { LONG_ROUNDS });
-    let has_some = |peer: &Peer| plan.cases.iter().any(|case| peer.cases().contains(case));
+    let has_some = |peer: &Peer| plan.cases.iter().any(|&case| peer.has(case));
     let peers: Vec<Peer> = options.peers().into_iter().filter(has_some).collect();
+    ensure!(!peers.is_empty(), "none of these peers has any of these cases");
     peers.iter().try_for_each(|peer| peer.build())?;
     let machine = Machine::look();
     if machine.is_busy() {
@@ -25,30 +27,32 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let settings = Settings::new(&plan, rounds, options.runs.threads);
     let mut report = Report::new(settings, machine, &peers);
+    let mut progress = Progress::begin(&peers, &plan, rounds);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut spoilt = 0;
     for round in 1..=rounds {
+        progress.round(round);
         for &peer in &peers {
             loop {
-                eprint!("\rround {round} of {rounds}: {:40}", peer.title());
                 if options.calm {
                     wait_for_calm()?;
                 }
                 let watch = Watch::begin();
-                let measured = runtime.block_on(process::measure(peer, &plan, options.runs));
-                let findings = measured.with_context(|| failed(peer, round))?;
+                let measured = process::measure(peer, &plan, options.runs, &progress);
+                let findings = runtime.block_on(measured);
                 let others = watch.and_then(Watch::others);
                 if options.calm && others.is_some_and(|others| others > CALM) {
                     spoilt += 1;
                     ensure!(spoilt <= rounds * MAX_SPOILT, "this machine does not calm down");
                     continue;
                 }
-                report.add(peer, findings, others);
+                report.add(peer, round, findings, others);
+                progress.done(peer);
                 break;
             }
         }
     }
-    eprint!("\r{:70}\r", "");
+    progress.end();
     report.close(spoilt);
     println!("{}", report::table(&report));
     let failures = report.failures();
@@ -71,12 +75,8 @@ fn wait_for_calm() -> Result<()> {
     bail!("this machine does not calm down")
 }
 
-fn failed(peer: Peer, round: u32) -> String {
-    format!("{} failed in round {round}", peer.title())
-}
-
-const QUICK_ROUNDS: u32 = 5;
-const LONG_ROUNDS: u32 = 21;
+const QUICK_ROUNDS: u32 = 3;
+const LONG_ROUNDS: u32 = 7;
 /// The share of the processors that others may have in a calm measurement.
 const CALM: f64 = 0.08;
 /// Seconds to wait for one.

@@ -74,15 +74,52 @@ pub struct Measurement {
     pub client: Option<f64>,
 }
 
-/// What a client found out in one round.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+/// What was found out of a peer in one round.
+#[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub cases: BTreeMap<Case, Measurement>,
     /// Cases that failed, and why.
-    #[serde(default)]
     pub failures: BTreeMap<Case, String>,
     /// What was agreed with the server, such as the cipher suite.
     pub facts: Vec<String>,
+}
+
+/// What a client says while it measures, each on a line of its own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A case is under way.
+    Began(Case),
+    Measured(Case, Measurement),
+    /// A case failed. The client ends, since what is left of the case may be in the way of others.
+    Failed(Case, String),
+    /// The client ends before it measured all.
+    Stopped(String),
+    /// What was agreed with the server, and what was chosen where only the client knows.
+    Facts(Vec<String>),
+    /// All cases are measured.
+    Ended,
+}
+
+impl Findings {
+    /// Takes what a client says.
+    pub fn note(&mut self, event: Event) {
+        match event {
+            Event::Began(_) | Event::Stopped(_) | Event::Ended => {}
+            Event::Measured(case, measurement) => {
+                self.cases.insert(case, measurement);
+            }
+            Event::Failed(case, why) => {
+                self.failures.insert(case, why);
+            }
+            Event::Facts(facts) => self.facts = facts,
+        }
+    }
+
+    /// Whether the case was measured or failed.
+    pub fn is_settled(&self, case: Case) -> bool {
+        self.cases.contains_key(&case) || self.failures.contains_key(&case)
+    }
 }
 
 impl Case {
@@ -165,33 +202,80 @@ impl Case {
 impl Plan {
     /// A run of minutes.
     pub const QUICK: Self = Self {
-        warm_up: Duration::from_millis(200),
-        bulk: Duration::from_millis(1200),
-        rate: Duration::from_millis(700),
-        latency: Duration::from_millis(600),
-        sessions: 500,
+        warm_up: Duration::from_millis(150),
+        bulk: Duration::from_millis(1000),
+        rate: Duration::from_millis(600),
+        latency: Duration::from_millis(500),
+        sessions: 300,
         cases: Vec::new(),
     };
-    /// A run of hours.
+    /// A run of less than an hour.
     pub const LONG: Self = Self {
-        warm_up: Duration::from_millis(500),
-        bulk: Duration::from_secs(5),
-        rate: Duration::from_secs(3),
-        latency: Duration::from_secs(3),
-        sessions: 5000,
+        warm_up: Duration::from_millis(300),
+        bulk: Duration::from_secs(3),
+        rate: Duration::from_secs(2),
+        latency: Duration::from_secs(2),
+        sessions: 2000,
         cases: Vec::new(),
     };
 
-    /// More than one case can need that works.
-    pub(crate) fn patience_of_case(&self) -> Duration {
-        let each = self.warm_up + self.bulk.max(self.rate).max(self.latency);
-        let sessions = Duration::from_millis(20) * u32::try_from(self.sessions).unwrap_or(u32::MAX);
-        2 * each + sessions + Duration::from_secs(5)
+    /// What a case takes on a machine that has nothing else to do.
+    pub fn duration_of(&self, case: Case) -> Duration {
+        self.warm_up
+            + match case {
+                Case::Bulk => self.bulk,
+                Case::RoundTrip | Case::RoundTripInline | Case::Request => self.latency,
+                Case::Idle => SETTLING + SESSION * self.sessions(),
+                _ => self.rate,
+            }
     }
 
-    /// More than a client can need that works, or says what does not.
-    pub fn patience(&self) -> Duration {
-        let cases = u32::try_from(self.cases.len()).unwrap_or(u32::MAX);
-        cases * self.patience_of_case() + Duration::from_secs(10)
+    /// More than a case can need that works.
+    pub fn patience_of(&self, case: Case) -> Duration {
+        let sessions = match case {
+            Case::Idle => PATIENCE_OF_SESSION * self.sessions(),
+            _ => Duration::ZERO,
+        };
+        3 * self.duration_of(case) + sessions + PATIENCE
+    }
+
+    fn sessions(&self) -> u32 {
+        u32::try_from(self.sessions).unwrap_or(u32::MAX)
+    }
+}
+
+/// Until memory stays as it is, before and after.
+const SETTLING: Duration = Duration::from_secs(1);
+/// What one more idle session takes, and more than it can need.
+const SESSION: Duration = Duration::from_millis(2);
+const PATIENCE_OF_SESSION: Duration = Duration::from_millis(20);
+/// For whatever goes before a case and after it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_says_is_read_as_it_was_meant() {
+        let measured =
+            Measurement { value: 2.5, count: 7, p99: None, cpu_seconds: Some(0.25), client: None };
+        let line = serde_json::to_string(&Event::Measured(Case::Streams20, measured)).unwrap();
+
+        let Event::Measured(case, read) = serde_json::from_str(&line).unwrap() else {
+            panic!("{line} is another event");
+        };
+
+        assert_eq!((case, read.value, read.count), (Case::Streams20, 2.5, 7));
+        assert_eq!((read.p99, read.cpu_seconds), (None, Some(0.25)));
+    }
+
+    #[test]
+    fn patience_is_longer_than_what_a_case_takes() {
+        for plan in [Plan::QUICK, Plan::LONG] {
+            for case in Case::ALL {
+                assert!(plan.patience_of(case) >= 3 * plan.duration_of(case), "{case:?}");
+            }
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! The two ends of a round, each in a process of its own.
 
-use std::{io::Read as _, thread};
+use std::{
+    io::{Read as _, Write as _},
+    thread,
+};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::case::{Findings, Plan};
+use crate::case::{Event, Plan};
 
 /// How both ends run.
 #[derive(Args, Clone, Copy, Debug)]
@@ -60,18 +63,27 @@ pub fn announce(contact: &str) {
     println!("{contact}");
 }
 
-/// The client's end, which prints what it found.
+/// The client's end, which says on its standard output what it finds.
 pub fn call<F>(runs: Runs, measured: F) -> Result<()>
 where
-    F: Future<Output = Result<Findings>> + Send + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
 {
     let runtime = runtime(runs)?;
     // In a task, since the thread that waits for it is no worker of the runtime.
-    let findings = runtime.block_on(async move { tokio::spawn(measured).await? })?;
-    println!("{}", serde_json::to_string(&findings)?);
+    if let Err(error) = runtime.block_on(async move { tokio::spawn(measured).await? }) {
+        tell(&Event::Stopped(format!("{error:#}")))?;
+    }
     // What is still open has nobody to wait for it.
     runtime.shutdown_background();
     std::process::exit(0)
+}
+
+/// Says something to whoever started the client.
+pub(crate) fn tell(event: &Event) -> Result<()> {
+    let mut line = serde_json::to_string(event)?;
+    line.push('\n');
+    // At once, so that two threads' lines stay apart.
+    Ok(std::io::stdout().lock().write_all(line.as_bytes())?)
 }
 
 impl Runs {

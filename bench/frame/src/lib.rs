@@ -10,7 +10,7 @@ pub mod streams;
 pub mod tasks;
 
 pub use self::{
-    case::{Case, Findings, Measurement, Plan},
+    case::{Case, Event, Findings, Measurement, Plan},
     client::{Client, Echo, Message, NoStream, Sent},
 };
 

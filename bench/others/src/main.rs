@@ -9,7 +9,6 @@ mod zenoh;
 use anyhow::{Result, bail};
 use clap::Parser;
 use frame::{
-    Findings,
     ends::{self, Call, End, Runs},
     measure,
 };
@@ -43,7 +42,7 @@ async fn serve(peer: String) -> Result<()> {
     }
 }
 
-async fn measured(call: Call) -> Result<Findings> {
+async fn measured(call: Call) -> Result<()> {
     let Call { peer, contact, server, plan } = call;
     match peer.as_str() {
         "iroh" => measure::all(iroh::Iroh::connect(&contact).await?, plan, server).await,

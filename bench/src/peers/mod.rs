@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use frame::{Case, Client, Findings, Plan, measure};
+use frame::{Case, Client, Plan, measure};
 
-use self::program::{OTHERS, Program, TENTACLE};
+use self::program::Program;
 
 /// A peer in one configuration.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
@@ -83,15 +83,31 @@ impl Peer {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    pub(crate) fn cases(self) -> &'static [Case] {
+    /// Whether the case is measured of the peer.
+    pub(crate) fn has(self, case: Case) -> bool {
+        let is_left_out = self.left_out().is_some_and(|(left_out, _)| left_out == case);
+        self.cases().contains(&case) && !is_left_out
+    }
+
+    /// A case the peer has and that cannot be measured, and why.
+    pub(crate) fn left_out(self) -> Option<(Case, &'static str)> {
+        match self {
+            Self::ZenohTls => Some((Case::BulkBoth, program::ZENOH_TLS_BOTH)),
+            _ => None,
+        }
+    }
+
+    fn cases(self) -> &'static [Case] {
         match self {
             Self::Tcp => rustls::Tcp::CASES,
             Self::Rustls | Self::RustlsChacha => rustls::Tls::CASES,
             Self::Quinn => quinn::Quinn::CASES,
             Self::Libp2pTls | Self::Libp2pNoise | Self::Libp2pQuic => libp2p::Libp2p::CASES,
             Self::NetcomTcp | Self::NetcomQuic => netcom::Netcom::CASES,
-            // Its program knows which.
-            _ => &Case::ALL,
+            Self::Iroh => &program::IROH,
+            Self::Tentacle => &program::TENTACLE,
+            Self::ZenohTcp | Self::ZenohTls => &program::ZENOH,
+            Self::Tonic => &program::TONIC,
         }
     }
 
@@ -119,8 +135,8 @@ impl Peer {
 
     fn elsewhere(self) -> Option<Program> {
         match self {
-            Self::Iroh | Self::ZenohTcp | Self::ZenohTls | Self::Tonic => Some(OTHERS),
-            Self::Tentacle => Some(TENTACLE),
+            Self::Iroh | Self::ZenohTcp | Self::ZenohTls | Self::Tonic => Some(Program::OTHERS),
+            Self::Tentacle => Some(Program::TENTACLE),
             _ => None,
         }
     }
@@ -149,12 +165,7 @@ impl Peer {
     }
 
     /// Measures the server that said `contact`, whose process is `server`.
-    pub(crate) async fn measure(
-        self,
-        contact: String,
-        plan: Plan,
-        server: u32,
-    ) -> Result<Findings> {
+    pub(crate) async fn measure(self, contact: String, plan: Plan, server: u32) -> Result<()> {
         match self {
             Self::Tcp => measure::all(rustls::Tcp::new(contact), plan, server).await,
             Self::Rustls | Self::RustlsChacha => {

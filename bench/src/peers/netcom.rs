@@ -43,7 +43,9 @@ pub(super) fn configuration(peer: Peer) -> Vec<String> {
         format!("one stream: write_bytes of {0} KiB, read_chunk of up to {0} KiB", CHUNK >> 10),
         format!("one stream, slices: AsyncWrite and AsyncRead of {} KiB", CHUNK >> 10),
         "requests: Connection::request and Node::on_request; messages: msg_stream".to_owned(),
-        "handshakes: connect, request, close, with a node for each of those at a time".to_owned(),
+        "handshakes: connect, request, close, with a node for each of those at a time; close waits \
+         until the other end has seen it"
+            .to_owned(),
         "idle: as many client nodes in one process, since two nodes share one session".to_owned(),
     ]
 }

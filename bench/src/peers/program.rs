@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use frame::Case;
 
 /// A program beside this one.
 #[derive(Clone, Copy, Debug)]
@@ -16,20 +17,21 @@ pub(super) struct Program {
     manifest: &'static str,
 }
 
-/// iroh, zenoh and tonic, whose many dependencies would make each build of ours a long one.
-pub(super) const OTHERS: Program = Program {
-    package: "netcom-bench-others",
-    manifest: concat!(env!("CARGO_MANIFEST_DIR"), "/others/Cargo.toml"),
-};
-/// tentacle, whose dependencies agree with nobody else's.
-pub(super) const TENTACLE: Program = Program {
-    package: "netcom-bench-tentacle",
-    manifest: concat!(env!("CARGO_MANIFEST_DIR"), "/tentacle/Cargo.toml"),
-};
-
 impl Program {
+    /// iroh, zenoh and tonic, whose many dependencies would make each build of ours a long one.
+    pub(super) const OTHERS: Self = Self {
+        package: "netcom-bench-others",
+        manifest: concat!(env!("CARGO_MANIFEST_DIR"), "/others/Cargo.toml"),
+    };
+    /// tentacle, whose dependencies agree with nobody else's.
+    pub(super) const TENTACLE: Self = Self {
+        package: "netcom-bench-tentacle",
+        manifest: concat!(env!("CARGO_MANIFEST_DIR"), "/tentacle/Cargo.toml"),
+    };
+
     /// Builds it beside this program.
     pub(super) fn build(self) -> Result<()> {
+        eprintln!("building {}, which takes minutes for the first time", self.package);
         let path = self.path()?;
         let target = path.parent().and_then(Path::parent).context("this program has no folder")?;
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -47,3 +49,27 @@ impl Program {
         Ok(env::current_exe()?.with_file_name(name))
     }
 }
+
+/// The cases of peers that have programs of their own, which refuse any other.
+pub(super) const IROH: [Case; 10] = [
+    Case::Bulk,
+    Case::BulkBoth,
+    Case::RoundTrip,
+    Case::Request,
+    Case::InFlight,
+    Case::Messages,
+    Case::Streams20,
+    Case::Streams2000,
+    Case::Connect,
+    Case::Idle,
+];
+pub(super) const TENTACLE: [Case; 5] =
+    [Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::InFlight, Case::Messages];
+pub(super) const ZENOH: [Case; 6] =
+    [Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::Request, Case::InFlight, Case::Messages];
+pub(super) const TONIC: [Case; 2] = [Case::Request, Case::InFlight];
+
+/// Why zenoh over TLS does not send both ways at once.
+pub(super) const ZENOH_TLS_BOTH: &str = "zenoh-link-tls reads and writes one TLS stream from two \
+    tasks without a lock, which breaks the stream when both are busy \
+    (https://github.com/eclipse-zenoh/zenoh/issues/2557)";

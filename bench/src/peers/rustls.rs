@@ -73,7 +73,8 @@ pub(super) fn configuration(peer: Peer) -> Vec<String> {
                 WRITE_BUFFER >> 10
             ),
             format!(
-                "handshakes and idle: no such buffers, an echo task for each with {} KiB",
+                "handshakes and idle: no such buffers, an echo task for each with {} KiB; both \
+                 ends close",
                 LEAN_BUFFER >> 10
             ),
         ]);
@@ -226,7 +227,11 @@ impl Client for Tls {
     }
 
     async fn handshake(&self, _: usize) -> Result<()> {
-        Ok(self.lean().await?.shutdown().await?)
+        let mut stream = self.lean().await?;
+        stream.shutdown().await?;
+        // As ours, which waits until the other end has seen the end of the session.
+        ensure!(stream.read(&mut [0; 1]).await? == 0, "nothing follows the answer");
+        Ok(())
     }
 
     async fn session(&self) -> Result<Box<dyn Any + Send>> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use frame::Case;
 
-use super::{CaseReport, PeerReport, Report, Spread};
+use super::{CaseReport, PeerReport, Ratio, Report, Spread};
 
 /// One case, with what else belongs beside it.
 struct Panel {
@@ -18,15 +18,15 @@ struct Panel {
 struct Bar {
     label: String,
     spread: Spread,
+    /// How many times better ours is.
+    ratio: Option<Spread>,
     is_ours: bool,
     is_quic: bool,
-    /// Whether the bar only stands beside the case's own.
-    is_beside: bool,
 }
 
 /// All panels, in columns.
 pub(crate) fn svg(report: &Report) -> String {
-    let panels = panels(&report.peers);
+    let panels = panels(report);
     let mut body = String::new();
     let mut bottoms = [TOP; COLUMNS];
     for panel in &panels {
@@ -45,8 +45,9 @@ pub(crate) fn svg(report: &Report) -> String {
             report.machine.processor,
             report.settings.rounds,
         ),
-        "Dark blue: netcom over TCP. Light blue: netcom over QUIC. In brackets: how many times \
-         better netcom is, over QUIC beside peers that use QUIC (striped), else over TCP."
+        "Dark blue: netcom over TCP. Light blue: netcom over QUIC. Behind ×: how many times \
+         better netcom is, over QUIC beside peers that use QUIC (striped), else over TCP: median \
+         (range) of the rounds."
             .to_owned(),
     ];
     for (index, note) in notes.iter().enumerate() {
@@ -66,7 +67,7 @@ patternTransform="rotate(45)"><rect width="5" height="5" fill="#b4bcc6"/>
     )
 }
 
-fn panels(peers: &[PeerReport]) -> Vec<Panel> {
+fn panels(report: &Report) -> Vec<Panel> {
     let beside = |case| match case {
         Case::Bulk => Some((Case::BulkSlices, "slices")),
         Case::RoundTrip => Some((Case::RoundTripInline, "inline")),
@@ -77,23 +78,18 @@ fn panels(peers: &[PeerReport]) -> Vec<Panel> {
         if matches!(case, Case::BulkSlices | Case::RoundTripInline) {
             continue;
         }
-        let bars = |case, note: Option<&'static str>| {
-            peers
-                .iter()
-                .filter_map(move |peer| Some(Bar::new(peer, peer.cases.get(&case)?.spread, note)))
-        };
-        let mut all: Vec<Bar> = bars(case, None).collect();
+        let mut bars = bars(report, case, None);
         if let Some((other, note)) = beside(case) {
-            all.extend(bars(other, Some(note)));
+            bars.extend(self::bars(report, other, Some(note)));
         }
         panels.push(Panel {
             title: format!("{}, {}", case.title(), case.unit()),
             is_rate: case.is_rate(),
             digits: case.digits(),
-            bars: all,
+            bars,
         });
         if case == Case::Bulk {
-            panels.push(cpu(peers));
+            panels.push(cpu(report));
         }
     }
     for panel in &mut panels {
@@ -106,23 +102,57 @@ fn panels(peers: &[PeerReport]) -> Vec<Panel> {
     panels
 }
 
-fn cpu(peers: &[PeerReport]) -> Panel {
-    let bars = peers.iter().filter_map(|peer| {
-        let found = peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gibibyte)?;
-        Some(Bar::new(peer, Spread::of(found), None))
-    });
-    let title = "one stream, processor seconds a GiB".to_owned();
-    Panel { title, is_rate: false, digits: 2, bars: bars.collect() }
-}
-
-impl Bar {
-    fn new(peer: &PeerReport, spread: Spread, note: Option<&str>) -> Self {
+/// All peers that have the case, with a note behind their names if it is not the panel's own.
+fn bars(report: &Report, case: Case, note: Option<&str>) -> Vec<Bar> {
+    let bar = |peer: &PeerReport| {
+        let spread = peer.cases.get(&case)?.spread;
+        let ours = ours(report, peer).filter(|_| note.is_none());
+        let ratio = ours.and_then(|ours| {
+            let is_it = |ratio: &&Ratio| {
+                ratio.of == ours.name
+                    && ratio.to == peer.name
+                    && (ratio.case, ratio.by) == (case, None)
+            };
+            report.ratios.iter().find(is_it).map(|ratio| ratio.spread)
+        });
         let label = match note {
             Some(note) => format!("{}, {note}", peer.title),
             None => peer.title.to_owned(),
         };
+        Some(Bar::new(peer, label, spread, ratio))
+    };
+    report.peers.iter().filter_map(bar).collect()
+}
+
+fn cpu(report: &Report) -> Panel {
+    let of = |peer: &PeerReport| peer.cases.get(&Case::Bulk).and_then(CaseReport::cpu_per_gibibyte);
+    let bar = |peer: &PeerReport| {
+        let found = of(peer)?;
+        let ours = ours(report, peer).and_then(of);
+        let ratio = ours.and_then(|ours| Spread::of_ratios(&found, &ours));
+        let spread = Spread::of(found.into_values());
+        Some(Bar::new(peer, peer.title.to_owned(), spread, ratio))
+    };
+    let title = "one stream, processor seconds a GiB".to_owned();
+    Panel { title, is_rate: false, digits: 2, bars: report.peers.iter().filter_map(bar).collect() }
+}
+
+/// Ours over the carrier of a peer that is none of ours.
+fn ours<'a>(report: &'a Report, peer: &PeerReport) -> Option<&'a PeerReport> {
+    let is_match =
+        |ours: &&PeerReport| ours.peer.is_ours() && ours.peer.is_quic() == peer.peer.is_quic();
+    report.peers.iter().find(is_match).filter(|_| !peer.peer.is_ours())
+}
+
+impl Bar {
+    fn new(peer: &PeerReport, label: String, spread: Spread, ratio: Option<Spread>) -> Self {
         let (is_ours, is_quic) = (peer.peer.is_ours(), peer.peer.is_quic());
-        Self { label, spread, is_ours, is_quic, is_beside: note.is_some() }
+        Self { label, spread, ratio, is_ours, is_quic }
+    }
+
+    fn ratio_text(&self) -> String {
+        let text = |Spread { median, min, max }| format!("  ×{median:.2} ({min:.2}–{max:.2})");
+        self.ratio.map(text).unwrap_or_default()
     }
 
     fn fill(&self) -> &'static str {
@@ -173,24 +203,11 @@ fill="#57606a">{ratio}</tspan></text>"##,
                 middle = y + BAR / 2,
                 tick = y + BAR / 2 - 2,
                 number = left + scale(max) + 6,
-                ratio = self.ratio(bar),
+                ratio = bar.ratio_text(),
             );
             y += ROW;
         }
         y + GAP
-    }
-
-    /// How many times better ours is than this bar, if it is none of ours.
-    fn ratio(&self, bar: &Bar) -> String {
-        let is_match = |ours: &&Bar| ours.is_ours && !ours.is_beside && ours.is_quic == bar.is_quic;
-        match self.bars.iter().find(is_match) {
-            Some(ours) if !bar.is_ours => {
-                let (ours, theirs) = (ours.spread.median, bar.spread.median);
-                let ratio = if self.is_rate { ours / theirs } else { theirs / ours };
-                format!(" (×{ratio:.2})")
-            }
-            _ => String::new(),
-        }
     }
 }
 
@@ -200,14 +217,14 @@ fn escape(text: &str) -> String {
 
 const COLUMNS: usize = 2;
 const MARGIN: u32 = 24;
-const PANEL: u32 = 470;
+const PANEL: u32 = 540;
 const WIDTH: u32 = MARGIN + COLUMNS as u32 * (PANEL + MARGIN);
 /// Where panels begin, below the notes.
 const TOP: u32 = 64;
 /// Where a panel's bars begin.
 const LABELS: u32 = 136;
 /// How long the longest is.
-const BARS: u32 = 230;
+const BARS: u32 = 220;
 const ROW: u32 = 17;
 const BAR: u32 = 13;
 /// Between panels.

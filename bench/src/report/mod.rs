@@ -14,7 +14,12 @@ use serde::Serialize;
 
 use crate::peers::Peer;
 
-pub(crate) use self::{lines::Line, machine::Machine, spread::Spread, table::table};
+pub(crate) use self::{
+    lines::Line,
+    machine::Machine,
+    spread::{ByRound, Spread},
+    table::table,
+};
 
 /// All of a run.
 #[derive(Debug, Serialize)]
@@ -39,6 +44,10 @@ pub(crate) struct Settings {
     latency_seconds: f64,
     rate_seconds: f64,
     sessions: usize,
+    cases: Vec<Case>,
+    /// Of all programs.
+    build: &'static str,
+    allocator: &'static str,
     /// Of each end's runtime; as many as there are processors if nothing was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<usize>,
@@ -54,8 +63,10 @@ pub(crate) struct PeerReport {
     configuration: Vec<String>,
     facts: Vec<String>,
     /// What failed, in the order of the rounds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failures: Vec<String>,
+    failures: Vec<Failure>,
+    /// A case the peer has and that cannot be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
     /// The share of the processors that others had in each round.
     others: Vec<f64>,
     cases: BTreeMap<Case, CaseReport>,
@@ -66,11 +77,34 @@ pub(crate) struct PeerReport {
 pub(crate) struct CaseReport {
     unit: &'static str,
     spread: Spread,
-    /// In the order of the rounds.
-    rounds: Vec<Measurement>,
+    /// In their order, without those in which the case failed.
+    rounds: Vec<Round>,
 }
 
-/// One peer to another, round by round: above 1, the first is the faster one.
+/// A case in one round.
+#[derive(Debug, Serialize)]
+struct Round {
+    round: u32,
+    #[serde(flatten)]
+    measurement: Measurement,
+}
+
+/// What failed, and why.
+#[derive(Debug, Serialize)]
+struct Failure {
+    round: u32,
+    case: Case,
+    why: String,
+}
+
+/// What is not measured, and why.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    case: Case,
+    why: &'static str,
+}
+
+/// One peer to another, round by round: above 1, the first is the better one.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
     of: String,
@@ -97,16 +131,18 @@ impl Report {
     }
 
     /// Takes one round of a peer, and the share of the processors that others had meanwhile.
-    pub(crate) fn add(&mut self, peer: Peer, findings: Findings, others: Option<f64>) {
+    pub(crate) fn add(&mut self, peer: Peer, round: u32, findings: Findings, others: Option<f64>) {
         let Some(report) = self.peers.iter_mut().find(|report| report.peer == peer) else { return };
-        report.facts = findings.facts;
+        if !findings.facts.is_empty() {
+            report.facts = findings.facts;
+        }
         report.others.extend(others);
-        let failed = |(case, why): (Case, String)| format!("{}: {why}", case.title());
+        let failed = |(case, why)| Failure { round, case, why };
         report.failures.extend(findings.failures.into_iter().map(failed));
         for (case, measurement) in findings.cases {
             let report = report.cases.entry(case).or_default();
             report.unit = case.unit();
-            report.rounds.push(measurement);
+            report.rounds.push(Round { round, measurement });
         }
     }
 
@@ -120,10 +156,10 @@ impl Report {
         self.repeated = repeated;
         self.machine.look_again();
         for case in self.peers.iter_mut().flat_map(|peer| peer.cases.values_mut()) {
-            case.spread = Spread::of(case.rounds.iter().map(|round| round.value));
+            case.spread = Spread::of(case.values().into_values());
         }
         self.ratios = self.compare();
-        self.lines = lines::lines(&self.peers);
+        self.lines = lines::lines(&self.peers, &self.settings.cases);
     }
 
     /// The share of the processors that others had, over all measurements.
@@ -155,6 +191,9 @@ impl Settings {
             latency_seconds: plan.latency.as_secs_f64(),
             rate_seconds: plan.rate.as_secs_f64(),
             sessions: plan.sessions,
+            cases: plan.cases.clone(),
+            build: "release, thin LTO",
+            allocator: "the system's",
             threads,
         }
     }
@@ -169,6 +208,7 @@ impl PeerReport {
             configuration: peer.configuration(),
             facts: Vec::new(),
             failures: Vec::new(),
+            left_out: peer.left_out().map(|(case, why)| LeftOut { case, why }),
             others: Vec::new(),
             cases: BTreeMap::new(),
         }
@@ -176,33 +216,36 @@ impl PeerReport {
 }
 
 impl CaseReport {
-    /// Processor seconds of both ends for a GiB, in the order of the rounds.
-    fn cpu_per_gibibyte(&self) -> Option<Vec<f64>> {
-        let each = |round: &Measurement| Some(round.cpu_seconds? / (round.count as f64 / GIBIBYTE));
+    fn values(&self) -> ByRound {
+        self.rounds.iter().map(|round| (round.round, round.measurement.value)).collect()
+    }
+
+    /// Processor seconds of both ends for a GiB.
+    fn cpu_per_gibibyte(&self) -> Option<ByRound> {
+        let each = |round: &Round| {
+            let gibibytes = round.measurement.count as f64 / GIBIBYTE;
+            Some((round.round, round.measurement.cpu_seconds? / gibibytes))
+        };
         self.rounds.iter().map(each).collect()
     }
 
     /// What the client's end takes, where both are told.
     fn client(&self) -> Option<Spread> {
-        let rounds: Option<Vec<f64>> = self.rounds.iter().map(|round| round.client).collect();
+        let rounds: Option<Vec<f64>> =
+            self.rounds.iter().map(|round| round.measurement.client).collect();
         rounds.map(Spread::of)
     }
 }
 
 impl Ratio {
     fn new(of: &PeerReport, to: &PeerReport, case: Case, by: Option<Case>) -> Option<Self> {
-        let ours = of.cases.get(&by.unwrap_or(case))?;
-        let theirs = to.cases.get(&case)?;
-        let rounds = ours.rounds.iter().zip(&theirs.rounds).map(|(ours, theirs)| {
-            if case.is_rate() { ours.value / theirs.value } else { theirs.value / ours.value }
-        });
-        Some(Self {
-            of: of.name.clone(),
-            to: to.name.clone(),
-            case,
-            by,
-            spread: Spread::of(rounds),
-        })
+        let ours = of.cases.get(&by.unwrap_or(case))?.values();
+        let theirs = to.cases.get(&case)?.values();
+        let spread = match case.is_rate() {
+            true => Spread::of_ratios(&ours, &theirs)?,
+            false => Spread::of_ratios(&theirs, &ours)?,
+        };
+        Some(Self { of: of.name.clone(), to: to.name.clone(), case, by, spread })
     }
 }
 
@@ -221,5 +264,5 @@ pub(crate) fn save(report: &Report, file: &Path) -> Result<()> {
     Ok(())
 }
 
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 const GIBIBYTE: f64 = (1_u64 << 30) as f64;

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use frame::{CHUNK, Case, MESSAGE};
 
-use super::{CaseReport, Line, Machine, PeerReport, Report, Settings, Spread};
+use super::{
+    CaseReport, Failure, LeftOut, Line, Machine, PeerReport, Report, Settings, Spread,
+    lines::Verdict,
+};
 
 /// Everything but the single rounds.
 pub(crate) fn table(report: &Report) -> String {
@@ -16,12 +19,28 @@ pub(crate) fn table(report: &Report) -> String {
             text.push('\n');
         }
     }
+    for (index, group) in GROUPS.into_iter().enumerate() {
+        let rows = ratios(report, group);
+        if rows.len() > 1 {
+            if index == 0 {
+                text.push_str("How many times better ours is, round by round:\n\n");
+            }
+            text += &grid(&rows);
+            text.push('\n');
+        }
+    }
     if !report.lines.is_empty() {
         text.push_str("Lines to reach, as ratios of the figures, round by round:\n\n");
         text += &grid(&lines(&report.lines));
     }
-    for peer in report.peers.iter().filter(|peer| !peer.failures.is_empty()) {
-        let _ = writeln!(text, "\n{} failed: {}", peer.title, peer.failures.join("; "));
+    for peer in &report.peers {
+        for Failure { round, case, why } in &peer.failures {
+            let case = case.title();
+            let _ = writeln!(text, "\nFAILED in round {round}: {}, {case}: {why}", peer.title);
+        }
+        if let Some(LeftOut { case, why }) = &peer.left_out {
+            let _ = writeln!(text, "\nNot measured: {}, {}: {why}", peer.title, case.title());
+        }
     }
     text.push_str("\nConfigurations:\n");
     for peer in &report.peers {
@@ -36,6 +55,7 @@ fn setting(report: &Report) -> String {
     let Machine { commit, processor, processors, kernel, .. } = &report.machine;
     let Settings { rounds, bulk_seconds, latency_seconds, rate_seconds, sessions, .. } =
         report.settings;
+    let Settings { build, allocator, .. } = report.settings;
     let threads = match report.settings.threads {
         Some(1) => "on tokio's runtime for one thread".to_owned(),
         Some(threads) => format!("on {threads} threads"),
@@ -49,7 +69,8 @@ fn setting(report: &Report) -> String {
          {bulk_seconds} s of {} KiB chunks, one way, until the receiver has counted them; \
          latencies: {MESSAGE} B each way, {latency_seconds} s, medians of each round; the rest: \
          {rate_seconds} s. Idle: growth of memory by each of {sessions} sessions. Figures: median \
-         (smallest to largest round). CPU: both ends, one stream.\n\n",
+         (smallest to largest round). CPU: both ends, one stream. All programs: {build}, {allocator} \
+         allocator.\n\n",
         report.machine.congestion_control,
         others.median * 100.0,
         others.max * 100.0,
@@ -80,7 +101,8 @@ fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
             spread.map_or_else(|| NOTHING.to_owned(), |spread| cell(spread, digits))
         };
         let bulk = peer.cases.get(&Case::Bulk);
-        let cpu = bulk.and_then(CaseReport::cpu_per_gibibyte).map(Spread::of);
+        let cpu = bulk.and_then(CaseReport::cpu_per_gibibyte);
+        let cpu = cpu.map(|rounds| Spread::of(rounds.into_values()));
         row.extend(has_cpu.then(|| or_nothing(cpu, 2)));
         let client = peer.cases.get(&Case::Idle).and_then(CaseReport::client);
         row.extend(has_idle.then(|| or_nothing(client, 0)));
@@ -89,12 +111,55 @@ fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
     rows
 }
 
+/// Ours over TCP beside all peers, and over QUIC beside those that use it.
+fn ratios(report: &Report, group: &[Case]) -> Vec<Vec<String>> {
+    let is_slices = |case: &Case| *case == Case::BulkSlices;
+    // Slices are compared with whatever is fastest of the other.
+    let find = |of: &PeerReport, to: &PeerReport, case: Case| {
+        let (case, by) = if is_slices(&case) { (Case::Bulk, Some(case)) } else { (case, None) };
+        let is_it = |(ratio_case, ratio_by)| (ratio_case, ratio_by) == (case, by);
+        report.ratios.iter().find(|ratio| {
+            ratio.of == of.name && ratio.to == to.name && is_it((ratio.case, ratio.by))
+        })
+    };
+    let pairs = || {
+        let ours = report.peers.iter().filter(|of| of.peer.is_ours());
+        ours.flat_map(|of| report.peers.iter().map(move |to| (of, to)))
+            .filter(|(of, to)| !to.peer.is_ours() && (!of.peer.is_quic() || to.peer.is_quic()))
+    };
+    let cases: Vec<Case> = group
+        .iter()
+        .copied()
+        .filter(|&case| pairs().any(|(of, to)| find(of, to, case).is_some()))
+        .collect();
+    let mut head = vec!["ours".to_owned(), "to".to_owned()];
+    head.extend(cases.iter().map(|case| case.title().to_owned()));
+    let mut rows = vec![head];
+    for (of, to) in pairs() {
+        let found: Vec<_> = cases.iter().map(|&case| find(of, to, case)).collect();
+        if found.iter().any(Option::is_some) {
+            let mut row = vec![of.title.to_owned(), to.title.to_owned()];
+            row.extend(found.into_iter().map(|found| {
+                found.map_or_else(|| NOTHING.to_owned(), |ratio| cell(ratio.spread, 2))
+            }));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
 fn lines(lines: &[Line]) -> Vec<Vec<String>> {
     let mut rows = vec![["", "of", "to", "wanted", "ratio"].map(str::to_owned).to_vec()];
     rows.extend(lines.iter().map(|line| {
-        let verdict = if line.is_met { "met" } else { "missed" };
-        let figure = line.figure.map(|figure| format!("{figure:.0} KiB, "));
-        let ratio = figure.unwrap_or_default() + &cell(line.ratio, 2);
+        let verdict = match line.verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "missed",
+            Verdict::Told => "told",
+            Verdict::NotMeasured => "not measured",
+        };
+        let figure = line.figure.map(|figure| format!("{figure:.0} KiB, ")).unwrap_or_default();
+        let ratio = line.ratio.map_or_else(|| NOTHING.to_owned(), |ratio| cell(ratio, 2));
+        let ratio = figure + &ratio;
         vec![verdict.to_owned(), line.what.clone(), line.to.clone(), line.wanted.clone(), ratio]
     }));
     rows

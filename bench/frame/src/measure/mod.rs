@@ -6,28 +6,38 @@ mod rate;
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::time::timeout;
 
 use crate::{
-    case::{Case, Findings, Measurement, Plan},
+    case::{Case, Event, Measurement, Plan},
     client::Client,
     cpu,
+    ends::tell,
 };
 
-/// Measures all cases of the plan that the client knows. One that fails leaves the others alone.
-pub async fn all<C: Client>(client: C, plan: Plan, server: u32) -> Result<Findings> {
+/// Measures the plan's cases in its order and says what it finds, until one fails.
+pub async fn all<C: Client>(client: C, plan: Plan, server: u32) -> Result<()> {
     let client = Arc::new(client);
-    let mut findings = Findings::default();
-    for &case in C::CASES.iter().filter(|case| plan.cases.contains(case)) {
-        match timeout(plan.patience_of_case(), one(&client, case, &plan, server)).await {
-            Ok(Ok(measured)) => drop(findings.cases.insert(case, measured)),
-            Ok(Err(error)) => drop(findings.failures.insert(case, format!("{error:#}"))),
-            Err(_) => drop(findings.failures.insert(case, "it takes too long".to_owned())),
-        }
+    for &case in &plan.cases {
+        tell(&Event::Began(case))?;
+        let measuring = async {
+            ensure!(C::CASES.contains(&case), "the peer has no such case");
+            one(&client, case, &plan, server).await
+        };
+        let why = match timeout(plan.patience_of(case), measuring).await {
+            Ok(Ok(measured)) => {
+                tell(&Event::Measured(case, measured))?;
+                continue;
+            }
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        tell(&Event::Facts(client.facts()))?;
+        return tell(&Event::Failed(case, why));
     }
-    findings.facts = client.facts();
-    Ok(findings)
+    tell(&Event::Facts(client.facts()))?;
+    tell(&Event::Ended)
 }
 
 async fn one<C: Client>(
