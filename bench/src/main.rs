@@ -7,14 +7,26 @@ mod progress;
 mod report;
 mod rounds;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Parser as _;
 use frame::ends::{self, End};
 
 use crate::{cli::Options, peers::Peer};
 
-fn main() -> Result<()> {
-    let mut options = Options::parse();
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the backtrace: what failed is a measurement.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut options: Options) -> Result<()> {
     match options.end.take() {
         Some(End::Serve { peer }) => {
             let peer = Peer::named(&peer)?;

@@ -36,24 +36,7 @@ pub(crate) fn svg(report: &Report) -> String {
         bottoms[column] = panel.draw(&mut body, x, bottoms[column]);
     }
     let y = bottoms.into_iter().max().unwrap_or(TOP);
-    let notes = [
-        format!(
-            "netcom {} beside others on {} x {}, both ends in processes of their own, loopback. \
-             Medians of {} rounds; thin lines span all rounds.",
-            report.machine.commit,
-            report.machine.processors,
-            report.machine.processor,
-            report.settings.rounds,
-        ),
-        "Dark blue: netcom over TCP. Light blue: netcom over QUIC. Behind ×: how many times \
-         better netcom is, over QUIC beside peers that use QUIC (striped), else over TCP: median \
-         (range) of the rounds."
-            .to_owned(),
-    ];
-    for (index, note) in notes.iter().enumerate() {
-        let (y, note) = (MARGIN + 16 * index as u32, escape(note));
-        let _ = writeln!(body, r##"<text x="{MARGIN}" y="{y}" fill="#57606a">{note}</text>"##);
-    }
+    head(report, &mut body);
     let size = format!(r#"width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}""#);
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" {size}
@@ -65,6 +48,40 @@ patternTransform="rotate(45)"><rect width="5" height="5" fill="#b4bcc6"/>
 {body}</svg>
 "##
     )
+}
+
+/// What the chart shows, and what its colours mean.
+fn head(report: &Report, body: &mut String) {
+    let Report { machine, settings, .. } = report;
+    let what = format!(
+        "netcom {} beside others on {} x {}, both ends in processes of their own, loopback.",
+        machine.commit, machine.processors, machine.processor,
+    );
+    let how = format!(
+        "Medians of {} rounds; thin lines span all rounds, as far as they fit.",
+        settings.rounds,
+    );
+    let ratios = "Behind ×: how many times better netcom is, median and range of the rounds: over \
+                  QUIC beside peers that use it, else over TCP.";
+    for (index, note) in [&what, &how, ratios].into_iter().enumerate() {
+        let (y, note) = (MARGIN + 16 * index as u32, escape(note));
+        let _ = writeln!(body, r##"<text x="{MARGIN}" y="{y}" fill="#57606a">{note}</text>"##);
+    }
+    let colours = [
+        ("netcom over TCP", OURS_BY_TCP),
+        ("netcom over QUIC", OURS_BY_QUIC),
+        ("others over TCP", OTHERS_BY_TCP),
+        ("others over QUIC", OTHERS_BY_QUIC),
+    ];
+    for (index, (title, colour)) in colours.into_iter().enumerate() {
+        let x = MARGIN + LEGEND * index as u32;
+        let (y, text, base) = (MARGIN + 42, x + 20, MARGIN + 52);
+        let _ = writeln!(
+            body,
+            r##"<rect x="{x}" y="{y}" width="14" height="{BAR}" rx="1.5" fill="{colour}"/>
+<text x="{text}" y="{base}" fill="#1f2328">{title}</text>"##,
+        );
+    }
 }
 
 fn panels(report: &Report) -> Vec<Panel> {
@@ -151,16 +168,16 @@ impl Bar {
     }
 
     fn ratio_text(&self) -> String {
-        let text = |Spread { median, min, max }| format!("  ×{median:.2} ({min:.2}–{max:.2})");
+        let text = |Spread { median, min, max }| format!("×{median:.2} ({min:.2}–{max:.2})");
         self.ratio.map(text).unwrap_or_default()
     }
 
     fn fill(&self) -> &'static str {
         match (self.is_ours, self.is_quic) {
-            (true, false) => "#0969da",
-            (true, true) => "#54aeff",
-            (false, false) => "#b4bcc6",
-            (false, true) => "url(#stripes)",
+            (true, false) => OURS_BY_TCP,
+            (true, true) => OURS_BY_QUIC,
+            (false, false) => OTHERS_BY_TCP,
+            (false, true) => OTHERS_BY_QUIC,
         }
     }
 }
@@ -171,43 +188,59 @@ impl Panel {
         let better = if self.is_rate { "more is better" } else { "less is better" };
         let _ = writeln!(
             body,
-            r##"<text x="{x}" y="{}" font-size="13"><tspan
-font-weight="600" fill="#1f2328">{}</tspan><tspan fill="#57606a"> ({better})</tspan></text>"##,
+            r##"<text x="{x}" y="{}" font-size="13"><tspan font-weight="600"
+fill="#1f2328">{}</tspan><tspan dx="5" fill="#57606a">({better})</tspan></text>"##,
             y + 12,
             escape(&self.title),
         );
-        let top = self.bars.iter().map(|bar| bar.spread.max).fold(f64::MIN_POSITIVE, f64::max);
-        let scale = |value: f64| (value / top * f64::from(BARS)).round() as u32;
-        let left = x + LABELS;
+        // One round that went wrong must not make all other bars too short to be told apart.
+        let largest = |of: fn(&Spread) -> f64| {
+            self.bars.iter().map(|bar| of(&bar.spread)).fold(f64::MIN_POSITIVE, f64::max)
+        };
+        let top = largest(|spread| spread.max).min(BEYOND * largest(|spread| spread.median));
+        let scale = |value: f64| ((value / top).min(1.0) * f64::from(BARS)).round() as u32;
         let mut y = y + 20;
         for bar in &self.bars {
-            let Spread { median, min, max } = bar.spread;
-            let (weight, text) = if bar.is_ours { ("600", "#0550ae") } else { ("400", "#1f2328") };
-            let _ = writeln!(
-                body,
-                r##"<text x="{label}" y="{base}" text-anchor="end" font-weight="{weight}"
-fill="{text}">{name}</text>
-<rect x="{left}" y="{y}" width="{width}" height="{BAR}" rx="1.5" fill="{fill}"/>
-<path d="M{low} {middle}H{high}M{low} {tick}v5M{high} {tick}v5" stroke="#1f2328"
-stroke-width="0.8"/>
-<text x="{number}" y="{base}" font-weight="{weight}" fill="{text}">{median:.*}<tspan
-fill="#57606a">{ratio}</tspan></text>"##,
-                self.digits,
-                label = left - 6,
-                base = y + BAR - 3,
-                name = escape(&bar.label),
-                width = scale(median).max(1),
-                fill = bar.fill(),
-                low = left + scale(min),
-                high = left + scale(max),
-                middle = y + BAR / 2,
-                tick = y + BAR / 2 - 2,
-                number = left + scale(max) + 6,
-                ratio = bar.ratio_text(),
-            );
+            self.draw_bar(bar, body, x + LABELS, y, scale);
             y += ROW;
         }
         y + GAP
+    }
+
+    fn draw_bar(
+        &self,
+        bar: &Bar,
+        body: &mut String,
+        left: u32,
+        y: u32,
+        scale: impl Fn(f64) -> u32,
+    ) {
+        let Spread { median, min, max } = bar.spread;
+        let (weight, text) = if bar.is_ours { ("600", "#0550ae") } else { ("400", "#1f2328") };
+        let _ = writeln!(
+            body,
+            r##"<text x="{label}" y="{base}" text-anchor="end" font-weight="{weight}"
+fill="{text}">{name}</text>
+<rect x="{left}" y="{y}" width="{width}" height="{BAR}" rx="1.5" fill="{fill}"/>
+<path d="M{low} {middle}H{high}M{low} {tick}v5M{high} {tick}v5" fill="none" stroke="#1f2328"
+stroke-width="0.8"/>
+<text x="{number}" y="{base}" text-anchor="end" font-weight="{weight}"
+fill="{text}">{median:.*}</text>
+<text x="{behind}" y="{base}" fill="#57606a">{ratio}</text>"##,
+            self.digits,
+            label = left - 6,
+            base = y + BAR - 3,
+            name = escape(&bar.label),
+            width = scale(median).max(1),
+            fill = bar.fill(),
+            low = left + scale(min),
+            high = left + scale(max),
+            middle = y + BAR / 2,
+            tick = y + BAR / 2 - 2,
+            number = left + BARS + NUMBERS,
+            behind = left + BARS + NUMBERS + 8,
+            ratio = bar.ratio_text(),
+        );
     }
 }
 
@@ -215,16 +248,26 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+const OURS_BY_TCP: &str = "#0969da";
+const OURS_BY_QUIC: &str = "#54aeff";
+const OTHERS_BY_TCP: &str = "#b4bcc6";
+const OTHERS_BY_QUIC: &str = "url(#stripes)";
 const COLUMNS: usize = 2;
 const MARGIN: u32 = 24;
-const PANEL: u32 = 540;
+const PANEL: u32 = 548;
 const WIDTH: u32 = MARGIN + COLUMNS as u32 * (PANEL + MARGIN);
-/// Where panels begin, below the notes.
-const TOP: u32 = 64;
+/// Where panels begin, below the head.
+const TOP: u32 = 98;
+/// From one colour to the next.
+const LEGEND: u32 = 150;
 /// Where a panel's bars begin.
-const LABELS: u32 = 136;
+const LABELS: u32 = 146;
 /// How long the longest is.
-const BARS: u32 = 220;
+const BARS: u32 = 210;
+/// Room for the figures behind them.
+const NUMBERS: u32 = 52;
+/// How far a thin line may go beyond the longest bar, as a multiple of it.
+const BEYOND: f64 = 1.2;
 const ROW: u32 = 17;
 const BAR: u32 = 13;
 /// Between panels.
