@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let has_some = |peer: &Peer| plan.cases.iter().any(|&case| peer.has(case));
     let peers: Vec<Peer> = options.peers().into_iter().filter(has_some).collect();
     ensure!(!peers.is_empty(), "none of these peers has any of these cases");
-    peers.iter().try_for_each(|peer| peer.build())?;
+    Peer::build(&peers)?;
     let machine = Machine::look();
     if machine.is_busy() {
         eprintln!("this machine is busy ({}): the figures will not be worth much", machine.load);

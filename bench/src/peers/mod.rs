@@ -85,15 +85,15 @@ impl Peer {
 
     /// Whether the case is measured of the peer.
     pub(crate) fn has(self, case: Case) -> bool {
-        let is_left_out = self.left_out().is_some_and(|(left_out, _)| left_out == case);
+        let is_left_out = self.left_out().iter().any(|&(left_out, _)| left_out == case);
         self.cases().contains(&case) && !is_left_out
     }
 
-    /// A case the peer has and that cannot be measured, and why.
-    pub(crate) fn left_out(self) -> Option<(Case, &'static str)> {
+    /// Cases the peer has and that cannot be measured, and why.
+    pub(crate) fn left_out(self) -> &'static [(Case, &'static str)] {
         match self {
-            Self::ZenohTls => Some((Case::BulkBoth, program::ZENOH_TLS_BOTH)),
-            _ => None,
+            Self::ZenohTls => &program::ZENOH_TLS,
+            _ => &[],
         }
     }
 
@@ -123,9 +123,12 @@ impl Peer {
         }
     }
 
-    /// Builds the program of both ends, where it is not this one.
-    pub(crate) fn build(self) -> Result<()> {
-        self.elsewhere().map_or(Ok(()), Program::build)
+    /// Builds the programs of both ends, where it is not this one.
+    pub(crate) fn build(peers: &[Self]) -> Result<()> {
+        let mut programs: Vec<Program> = peers.iter().filter_map(|peer| peer.elsewhere()).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        programs.into_iter().try_for_each(Program::build)
     }
 
     /// The program of both ends.

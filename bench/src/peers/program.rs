@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use frame::Case;
 
 /// A program beside this one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Program {
     /// The package, which names the program too.
     package: &'static str,
@@ -69,7 +69,9 @@ pub(super) const ZENOH: [Case; 6] =
     [Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::Request, Case::InFlight, Case::Messages];
 pub(super) const TONIC: [Case; 2] = [Case::Request, Case::InFlight];
 
-/// Why zenoh over TLS does not send both ways at once.
-pub(super) const ZENOH_TLS_BOTH: &str = "zenoh-link-tls reads and writes one TLS stream from two \
-    tasks without a lock, which breaks the stream when both are busy \
+/// What zenoh does over TLS when both ends send at once.
+pub(super) const ZENOH_TLS: [(Case, &str); 2] =
+    [(Case::BulkBoth, TWO_TASKS), (Case::InFlight, TWO_TASKS)];
+const TWO_TASKS: &str = "zenoh-link-tls reads and writes one TLS stream from two tasks without a \
+    lock, which breaks the stream when both are busy \
     (https://github.com/eclipse-zenoh/zenoh/issues/2557)";

@@ -64,9 +64,8 @@ pub(crate) struct PeerReport {
     facts: Vec<String>,
     /// What failed, in the order of the rounds.
     failures: Vec<Failure>,
-    /// A case the peer has and that cannot be measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left_out: Option<LeftOut>,
+    /// Cases the peer has and that cannot be measured.
+    left_out: Vec<LeftOut>,
     /// The share of the processors that others had in each round.
     others: Vec<f64>,
     cases: BTreeMap<Case, CaseReport>,
@@ -208,7 +207,7 @@ impl PeerReport {
             configuration: peer.configuration(),
             facts: Vec::new(),
             failures: Vec::new(),
-            left_out: peer.left_out().map(|(case, why)| LeftOut { case, why }),
+            left_out: peer.left_out().iter().map(|&(case, why)| LeftOut { case, why }).collect(),
             others: Vec::new(),
             cases: BTreeMap::new(),
         }

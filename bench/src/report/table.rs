@@ -38,7 +38,7 @@ pub(crate) fn table(report: &Report) -> String {
             let case = case.title();
             let _ = writeln!(text, "\nFAILED in round {round}: {}, {case}: {why}", peer.title);
         }
-        if let Some(LeftOut { case, why }) = &peer.left_out {
+        for LeftOut { case, why } in &peer.left_out {
             let _ = writeln!(text, "\nNot measured: {}, {}: {why}", peer.title, case.title());
         }
     }
@@ -69,8 +69,8 @@ fn setting(report: &Report) -> String {
          {bulk_seconds} s of {} KiB chunks, one way, until the receiver has counted them; \
          latencies: {MESSAGE} B each way, {latency_seconds} s, medians of each round; the rest: \
          {rate_seconds} s. Idle: growth of memory by each of {sessions} sessions. Figures: median \
-         (smallest to largest round). CPU: both ends, one stream. All programs: {build}, {allocator} \
-         allocator.\n\n",
+         (smallest to largest round). CPU: both ends, one stream. All programs: {build}, \
+         {allocator} allocator.\n\n",
         report.machine.congestion_control,
         others.median * 100.0,
         others.max * 100.0,
