@@ -14,6 +14,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, UnparsedPublicKey,
     VerificationAlgorithm,
 };
+pub(crate) use known::KnownCertificates;
 use netcom_identity::{
     KeyType, PeerId, PublicKey, Representation, SecretKey, certificate as extension,
 };
@@ -131,11 +132,13 @@ pub(crate) fn issue(
     Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
 }
 
-/// Checks a peer's certificate by every rule, at `now` in seconds since 1970.
+/// Checks a peer's certificate by every rule, at `now` in seconds since 1970. One that `known`
+/// holds is checked by those whose outcome can change.
 pub(crate) fn verify(
     end_entity: &CertificateDer<'_>,
     further: usize,
     now: u64,
+    known: &KnownCertificates,
 ) -> Result<Proven, CertificateError> {
     if further > 0 {
         return Err(CertificateError::Count(further.saturating_add(1)));
@@ -146,12 +149,20 @@ pub(crate) fn verify(
     if !certificate.validity().is_valid_at(now) {
         return Err(CertificateError::NotValidNow);
     }
+    known.find_or_verify(end_entity, || verify_unknown(end_entity, &certificate))
+}
+
+/// Checks what a certificate says for ever.
+fn verify_unknown(
+    end_entity: &CertificateDer<'_>,
+    certificate: &X509Certificate<'_>,
+) -> Result<Proven, CertificateError> {
     // Refuses RSA before anything is computed with it.
-    let algorithm = signature_algorithm(&certificate)?;
-    if algorithm.encode(&certificate) != end_entity.as_ref() {
+    let algorithm = signature_algorithm(certificate)?;
+    if algorithm.encode(certificate) != end_entity.as_ref() {
         return Err(CertificateError::Malformed);
     }
-    let (proof, claims) = extensions(&certificate)?;
+    let (proof, claims) = extensions(certificate)?;
 
     let spki = certificate.public_key();
     UnparsedPublicKey::new(algorithm.verification, spki.subject_public_key.data.as_ref())
@@ -331,5 +342,6 @@ const ECDSA_WITH_SHA384: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
 const PURE_ED25519: &[u8] = &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70];
 
 pub(crate) mod fuzzing;
+mod known;
 #[cfg(test)]
 mod tests;

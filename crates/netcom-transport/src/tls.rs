@@ -22,13 +22,14 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::certificate::{self, CertificateError, IssueError, Proven};
+use crate::certificate::{self, CertificateError, IssueError, KnownCertificates, Proven};
 
 /// Makes the configuration of each handshake.
 #[derive(Debug)]
 pub(crate) struct TlsSettings {
     provider: Arc<CryptoProvider>,
     own: RwLock<Arc<SingleCertAndKey>>,
+    known: Arc<KnownCertificates>,
 }
 
 /// Verifies the one peer of one handshake and keeps what its certificate said.
@@ -36,6 +37,7 @@ pub(crate) struct TlsSettings {
 pub(crate) struct PeerVerifier {
     expected: Option<PeerId>,
     provider: Arc<CryptoProvider>,
+    known: Arc<KnownCertificates>,
     verdict: Mutex<Option<Result<Proven, CertificateError>>>,
 }
 
@@ -47,7 +49,8 @@ impl TlsSettings {
     ) -> Result<Self, IssueError> {
         let provider = Arc::new(provider());
         let own = certificate::issue(key, representations, &provider)?;
-        Ok(Self { provider, own: RwLock::new(Arc::new(own.into())) })
+        let own = RwLock::new(Arc::new(own.into()));
+        Ok(Self { provider, own, known: Arc::default() })
     }
 
     /// Uses a new certificate with other representations for later handshakes.
@@ -97,6 +100,7 @@ impl TlsSettings {
         Arc::new(PeerVerifier {
             expected,
             provider: Arc::clone(&self.provider),
+            known: Arc::clone(&self.known),
             verdict: Mutex::new(None),
         })
     }
@@ -114,7 +118,7 @@ impl PeerVerifier {
         further: usize,
         now: UnixTime,
     ) -> Result<(), RustlsError> {
-        let verdict = certificate::verify(end_entity, further, now.as_secs())
+        let verdict = certificate::verify(end_entity, further, now.as_secs(), &self.known)
             .and_then(|proven| self.expect(proven));
         let result = match &verdict {
             Ok(_) => Ok(()),

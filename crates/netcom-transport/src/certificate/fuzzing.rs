@@ -12,8 +12,9 @@ use rcgen::{PublicKeyData as _, SigningKey as _};
 
 use super::{
     BIT_STRING, CertificateDer, CertificateError, CertificateParams, CustomExtension, KeyPair,
-    PURE_ED25519, PrivatePkcs8KeyDer, Proven, Representation, SEQUENCE, SecretKey, der_header,
-    extension, issue, parse, public_key_info, read_signed_key, signed_key, verify,
+    KnownCertificates, PURE_ED25519, PrivatePkcs8KeyDer, Proven, Representation, SEQUENCE,
+    SecretKey, der_header, extension, issue, parse, public_key_info, read_signed_key, signed_key,
+    verify,
 };
 use crate::certificate::KEY_EXTENSION;
 
@@ -78,13 +79,14 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn judge(der: &[u8]) -> Result<Proven, CertificateError> {
-    verify(&CertificateDer::from(der), 0, NOW)
+    verify(&CertificateDer::from(der), 0, NOW, &KnownCertificates::default())
 }
 
 fn check(der: &[u8], proven: &Proven) {
     assert!(public_key_info(der).is_ok(), "its key checks the handshake");
     assert!(proven.representations.len() <= extension::MAX_REPRESENTATIONS);
-    assert!(verify(&CertificateDer::from(der), 1, NOW).is_err(), "one certificate, not two");
+    let two = verify(&CertificateDer::from(der), 1, NOW, &KnownCertificates::default());
+    assert!(two.is_err(), "one certificate, not two");
 }
 
 /// The certificate with the signature of its key, if that is the one known here.

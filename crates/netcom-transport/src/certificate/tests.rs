@@ -37,7 +37,7 @@ fn p256() -> KeyPair {
 }
 
 fn judge(der: &[u8]) -> Result<Proven, CertificateError> {
-    verify(&CertificateDer::from(der), 0, NOW)
+    verify(&CertificateDer::from(der), 0, NOW, &KnownCertificates::default())
 }
 
 fn refusal(der: &[u8]) -> CertificateError {
@@ -102,7 +102,8 @@ fn every_accepted_curve_is_accepted() {
 #[test]
 fn a_chain_is_refused() {
     let der = own(&[]);
-    let error = verify(&CertificateDer::from(der), 1, NOW).unwrap_err();
+    let error =
+        verify(&CertificateDer::from(der), 1, NOW, &KnownCertificates::default()).unwrap_err();
     assert_eq!(error, CertificateError::Count(2));
 }
 
@@ -231,7 +232,8 @@ fn a_certificate_holds_only_in_its_time() {
         params.not_before = rcgen::date_time_ymd(2030, 1, 1);
         params.not_after = rcgen::date_time_ymd(2031, 1, 1);
     });
-    let at = |now| verify(&CertificateDer::from(der.clone()), 0, now);
+    let known = KnownCertificates::default();
+    let at = |now| verify(&CertificateDer::from(der.clone()), 0, now, &known);
     assert_eq!(at(NOW).unwrap_err(), CertificateError::NotValidNow);
     assert!(at(1_900_000_000).is_ok());
     assert_eq!(at(2_000_000_000).unwrap_err(), CertificateError::NotValidNow);
