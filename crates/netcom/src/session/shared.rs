@@ -490,6 +490,14 @@ impl SharedSession {
     }
 }
 
+impl Drop for SharedSession {
+    fn drop(&mut self) {
+        if let Some(at) = self.inner.get_mut().deadline {
+            self.node.timer.forget(self.key, at);
+        }
+    }
+}
+
 impl NodeParts {
     /// Counts a panic that was caught.
     pub(crate) fn count_panic(&self) {

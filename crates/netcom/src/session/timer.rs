@@ -49,6 +49,17 @@ impl Timer {
         }
     }
 
+    /// Forgets the deadline of a session that is gone: even a weak reference keeps its memory.
+    pub(crate) fn forget(&self, key: u64, at: Time) {
+        self.due.lock().sessions.remove(&(at, key));
+    }
+
+    /// How many deadlines there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.due.lock().sessions.len()
+    }
+
     /// Lets the task end.
     pub(crate) fn stop(&self) {
         let mut due = self.due.lock();

@@ -1,6 +1,8 @@
-use netcom_session::State;
+use std::{sync::Arc, time::Duration};
 
-use super::harness::{MEMORY, TCP, on_each, pair};
+use netcom_session::{Config, State};
+
+use super::harness::{MEMORY, Party, TCP, on_each, pair};
 use crate::{Code, service::Service, stream::StreamError};
 
 #[tokio::test]
@@ -40,6 +42,31 @@ async fn a_dial_that_nobody_waits_for_any_more_leaves_nothing() {
     drop(hold);
     session.done().await;
     assert!(a.sessions.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_leaves_no_deadline() {
+    let patient = || {
+        let mut config = Config::default();
+        config.hello_timeout = Duration::from_secs(3600);
+        config
+    };
+    let a = Party::with_config(1, MEMORY, patient()).await;
+    let b = Party::with_config(2, MEMORY, patient()).await;
+    let near = a.connect(&b).await;
+    let session = near.hold().clone();
+    let timer = Arc::clone(&session.node().timer);
+    near.close(0, "").await;
+    session.done().await;
+    let gone = Arc::downgrade(&session);
+    drop((near, session, b));
+    a.log.accepted.lock().clear();
+    let emptied = async {
+        while gone.strong_count() > 0 || timer.len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), emptied).await.unwrap();
 }
 
 #[tokio::test]

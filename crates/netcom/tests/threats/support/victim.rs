@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use netcom::{Code, IncomingStream, Node, NodeBuilder, PeerId};
+use netcom::{Code, Events, IncomingStream, Node, NodeBuilder, NodeEvent, PeerId};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -240,7 +240,8 @@ fn serve(change: impl FnOnce(NodeBuilder) -> NodeBuilder) {
     let node = runtime.block_on(change(quiet_node(&[TCP, QUIC])).build()).expect("a node");
     node.on_request(|request| async move { Ok(request.into_body()) });
     let ends = Arc::default();
-    runtime.spawn(read_everything(node.clone(), Arc::clone(&ends)));
+    runtime.spawn(note_ends(node.events(), Arc::clone(&ends)));
+    runtime.spawn(read_everything(node.clone()));
     let addresses: Vec<String> = node.listen_addresses().iter().map(ToString::to_string).collect();
     let sockets = addresses.iter().map(|address| {
         let parts: Vec<&str> = address.split('/').collect();
@@ -272,18 +273,24 @@ fn serve(change: impl FnOnce(NodeBuilder) -> NodeBuilder) {
     runtime.shutdown_background();
 }
 
+/// Notes how sessions end, those too that are over before anybody takes their connection.
+async fn note_ends(mut events: Events, ends: Arc<Mutex<Vec<u64>>>) {
+    while let Some(event) = events.next().await {
+        if let NodeEvent::Disconnected { code, .. } = event {
+            ends.lock().push(code.0);
+        }
+    }
+}
+
 /// Takes all streams of all peers and reads them to their ends.
-async fn read_everything(node: Node, ends: Arc<Mutex<Vec<u64>>>) {
+async fn read_everything(node: Node) {
     let mut incoming = node.incoming();
     while let Some(connection) = incoming.next().await {
-        let ends = Arc::clone(&ends);
         tokio::spawn(async move {
             let mut streams = connection.incoming_streams();
             while let Some(stream) = streams.next().await {
                 tokio::spawn(read(stream));
             }
-            let code = connection.closed().await.code;
-            ends.lock().push(code.0);
         });
     }
 }
