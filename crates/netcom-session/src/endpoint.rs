@@ -21,6 +21,8 @@ pub struct Endpoint<S> {
     limits: EndpointLimits,
     sessions: BTreeMap<PeerId, Vec<Entry<S>>>,
     count: usize,
+    /// The process has no memory for another session.
+    is_full: bool,
     tombstones: VecDeque<Tombstone>,
 }
 
@@ -87,7 +89,8 @@ impl<S: Clone + PartialEq> Endpoint<S> {
     /// Makes an empty table.
     #[must_use]
     pub fn new(limits: EndpointLimits) -> Self {
-        Self { limits, sessions: BTreeMap::new(), count: 0, tombstones: VecDeque::new() }
+        let (sessions, tombstones) = (BTreeMap::new(), VecDeque::new());
+        Self { limits, sessions, count: 0, is_full: false, tombstones }
     }
 
     /// The bounds.
@@ -101,18 +104,24 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         self.limits = limits;
     }
 
+    /// Sets whether the process has no memory for another session: then none is made, as at the
+    /// limit of sessions.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+    }
+
     /// The session to dial a peer with: the newest one there is, else a new one. The flag tells
     /// whether `make` made it.
     ///
     /// # Errors
-    /// [`Code::OVERLOADED`] where the process has as many sessions as it may.
+    /// [`Code::OVERLOADED`] where the process has as many sessions as it may or can hold.
     pub fn dial(&mut self, peer: &PeerId, make: impl FnOnce() -> S) -> Result<(S, bool), Code> {
         let known =
             self.sessions.get(peer).into_iter().flatten().rfind(|entry| !entry.is_elsewhere);
         if let Some(known) = known {
             return Ok((known.session.clone(), false));
         }
-        if self.count >= self.limits.total {
+        if !self.has_room() {
             return Err(Code::OVERLOADED);
         }
         Ok((self.insert(*peer, None, make()), true))
@@ -204,6 +213,10 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         self.count == 0
     }
 
+    fn has_room(&self) -> bool {
+        self.count < self.limits.total && !self.is_full
+    }
+
     fn accept_new(
         &mut self,
         peer: &PeerId,
@@ -236,7 +249,7 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         if !has_room {
             return refuse(Code::TOO_MANY_INSTANCES);
         }
-        if self.count >= self.limits.total {
+        if !self.has_room() {
             return refuse(Code::OVERLOADED);
         }
         accepted(self.insert(*peer, Some(bound), make()), true, superseded)

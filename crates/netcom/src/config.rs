@@ -6,7 +6,7 @@ use netcom_discovery::Scope;
 use netcom_session::{Config, EndpointLimits};
 use netcom_transport::HandshakeLimits;
 
-use crate::error::CreateError;
+use crate::{error::CreateError, machine};
 
 /// What a node and its peers may use of this machine. The defaults are those of docs/limits.md.
 ///
@@ -26,6 +26,10 @@ pub struct Limits {
     pub sessions: EndpointLimits,
     /// What strangers may cost.
     pub handshakes: HandshakeLimits,
+    /// Bytes of memory that all sessions may take together; with less than 1 MiB left no further
+    /// one is let in. Default: `None`, a quarter of the machine's memory or of the control group's,
+    /// whichever is less.
+    pub memory: Option<u64>,
 }
 
 /// Whether a node takes its data directory for itself, which gives it the stored node key.
@@ -40,6 +44,11 @@ pub enum DataDirUse {
     Exclusive,
     /// Leaves it to others, and runs under a fresh key: for short commands.
     Shared,
+}
+
+/// The memory of all sessions where nobody says how much.
+pub(crate) fn default_memory() -> u64 {
+    machine::memory().unwrap_or(MEMORY_UNKNOWN) / MEMORY_PART
 }
 
 /// The scope that the environment names.
@@ -65,6 +74,10 @@ pub(crate) const LISTEN_ON_LOOPBACK: [&str; 4] = [
     "/ip6/::1/udp/0/quic-v1",
     "/ip6/::1/tcp/0",
 ];
+/// Sessions take one in so many parts of the memory there is.
+const MEMORY_PART: u64 = 4;
+/// The memory of a machine that does not tell.
+const MEMORY_UNKNOWN: u64 = 4 << 30;
 /// How long a published record is valid; it is replaced at half of it.
 pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(3600);
 

@@ -73,6 +73,7 @@ mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
+mod machine;
 mod node;
 mod private_file;
 mod proto;

@@ -16,6 +16,21 @@ use crate::{
 };
 
 impl Session {
+    /// Sets the session's share of its process's memory: it grants at most so much to the peer,
+    /// half of it by windows that grow, and keeps at most half as much until it is acknowledged.
+    /// Beyond that windows stay, streams of the peer are refused with [`Code::OVERLOADED`] and
+    /// writers wait. What was granted or taken before stands. Default: no limit but the config's.
+    pub fn limit_memory(&mut self, share: u64) {
+        self.core.share = share;
+    }
+
+    /// What the session may have to hold now: what it granted, and what it keeps until the peer
+    /// acknowledges it.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.core.granted + self.core.retained as u64
+    }
+
     /// Opens a stream. The peer learns of it with the first frame, which goes out at once.
     ///
     /// # Errors

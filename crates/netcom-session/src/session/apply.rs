@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{
     config::{
-        DATA_FLOOR, DUPLICATE_ALLOWANCE, ERROR_FLOOR, MAX_FRAMES_IN_FLIGHT, MAX_SESSION_GAPS,
-        RESETS_PER_SECOND, USELESS_ALLOWANCE,
+        DATA_FLOOR, DUPLICATE_ALLOWANCE, MAX_FRAMES_IN_FLIGHT, MAX_SESSION_GAPS, RESETS_PER_SECOND,
+        USELESS_ALLOWANCE,
     },
     core::Core,
     event::{Event, Violation},
@@ -213,11 +213,10 @@ impl Core {
         stream.class = open.class;
         // The name must not pin the buffer it was read into.
         stream.protocol = Bytes::copy_from_slice(&open.protocol);
-        let floors = DATA_FLOOR + ERROR_FLOOR;
         let drained = self.drain.is_some_and(|last| last.is_none_or(|last| id > last));
         if drained {
             self.refuse(id, Code::NOT_PROCESSED, now);
-        } else if self.granted + floors > self.config.receive_budget {
+        } else if !self.has_room_for_stream() {
             self.refuse(id, Code::OVERLOADED, now);
         } else if self.incoming.len() >= self.config.max_unaccepted {
             self.refuse(id, Code::REFUSED, now);

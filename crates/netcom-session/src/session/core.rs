@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) blocked_due: Option<Time>,
     /// Bytes the peer may still make this side keep.
     pub(crate) granted: u64,
+    /// The session's share of its process's memory.
+    pub(crate) share: u64,
     /// Pieces waiting beyond gaps.
     pub(crate) gaps: usize,
     /// The best link's round trip, for window tuning.
@@ -122,6 +124,7 @@ impl Core {
             freed: 0,
             blocked_due: None,
             granted: 0,
+            share: u64::MAX,
             gaps: 0,
             rtt: Duration::ZERO,
             traffic: Traffic::default(),
@@ -180,7 +183,7 @@ impl Core {
     /// Lets a flow's writer go on if that is worth it; it stands in line where others wait for the
     /// session's budget, who have waited longer.
     pub(crate) fn offer_room(&mut self, id: StreamId, flow: Flow) {
-        let has_budget = self.budget_waiters.is_empty() && self.retained < self.config.send_budget;
+        let has_budget = self.budget_waiters.is_empty() && self.spare_retention() > 0;
         let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
         let Some(send) = send.filter(|s| s.writer_waits && !s.waits_for_budget) else { return };
         if !send.has_room_again() {
@@ -381,16 +384,31 @@ impl Core {
         }
     }
 
-    /// What may still be granted beyond the floors of streams the peer may yet open.
+    /// What may still be granted beyond the floors of streams the peer may yet open. Half of the
+    /// session's share is for floors alone.
     pub(crate) fn spare_grant(&self) -> u64 {
         let open = self.streams.len() as u64;
         let floors = self.config.max_streams.saturating_sub(open) * (DATA_FLOOR + ERROR_FLOOR);
-        self.config.receive_budget.saturating_sub(self.granted).saturating_sub(floors)
+        let budget = self.config.receive_budget.saturating_sub(floors);
+        budget.min(self.share / 2).saturating_sub(self.granted)
+    }
+
+    /// Whether another stream's floors fit.
+    pub(crate) fn has_room_for_stream(&self) -> bool {
+        let floors = DATA_FLOOR + ERROR_FLOOR;
+        self.granted + floors <= self.config.receive_budget.min(self.share)
+    }
+
+    /// What may be kept for the peer. Acknowledgements alone let waiting writers go on, so a
+    /// session with nothing to be acknowledged must always have room.
+    pub(crate) fn send_budget(&self) -> usize {
+        let share = usize::try_from(self.share / 2).unwrap_or(usize::MAX);
+        self.config.send_budget.min(share.max(BUDGET_SHARE))
     }
 
     /// What may still be kept for the peer.
     pub(crate) fn spare_retention(&self) -> usize {
-        self.config.send_budget.saturating_sub(self.retained)
+        self.send_budget().saturating_sub(self.retained)
     }
 
     /// Counts bytes that are not kept for the peer any more.
@@ -403,9 +421,10 @@ impl Core {
     /// that became free: those who were let go before have perhaps not written yet. With half of
     /// the budget free all may go on that have room in it, so that none waits for one who left.
     pub(crate) fn wake_budget_waiters(&mut self) {
-        let share = BUDGET_SHARE.min(self.config.send_budget / 4);
+        let budget = self.send_budget();
+        let share = BUDGET_SHARE.min(budget / 4);
         let spare = self.spare_retention();
-        let is_plenty = spare >= self.config.send_budget / 2;
+        let is_plenty = spare >= budget / 2;
         let mut left = if is_plenty { spare } else { spare.min(self.freed) };
         while left >= share
             && let Some((id, flow)) = self.budget_waiters.pop_front()

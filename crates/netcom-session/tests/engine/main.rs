@@ -6,6 +6,7 @@ mod harness;
 mod hostile;
 mod identity;
 mod limits;
+mod memory;
 mod pacing;
 mod random;
 mod regressions;

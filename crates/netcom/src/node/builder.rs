@@ -28,7 +28,10 @@ use super::{
 use crate::{
     access::Access,
     clock::unix_now,
-    config::{DataDirUse, LISTEN_EVERYWHERE, LISTEN_ON_LOOPBACK, Limits, SCOPE_VARIABLE, scope_of},
+    config::{
+        DataDirUse, LISTEN_EVERYWHERE, LISTEN_ON_LOOPBACK, Limits, SCOPE_VARIABLE, default_memory,
+        scope_of,
+    },
     data_dir::{DataDir, DataDirLock},
     error::{CreateError, ListenError},
     events::{EventSender, NodeEvent},
@@ -304,6 +307,7 @@ impl NodeBuilder {
             supersedes: before.map(InstanceId),
             config: self.limits.session.clone(),
             limits: self.limits.sessions,
+            memory: self.limits.memory.unwrap_or_else(default_memory),
         };
         let sessions = Sessions::new(spec, hooks.clone(), Arc::clone(&services));
         let shared = Arc::new(Shared {

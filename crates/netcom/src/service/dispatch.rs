@@ -16,7 +16,7 @@ use super::{
     RequestHandler, Service, Services, StreamHandler, Visitor,
 };
 use crate::{
-    session::{SharedSession, StreamHandle},
+    session::{Kept, SharedSession, StreamHandle},
     stream::{
         ByteReceiver, ByteSender, ErrorSender, StreamError, StreamErrorMessage, XStream, protocol,
     },
@@ -155,13 +155,16 @@ impl Call {
     async fn answer(self) {
         let Self { handler, max_body, handle, visitor, protocol } = self;
         let mut receiver = ByteReceiver::new(handle.clone());
-        let read = time::timeout(BODY_TIMEOUT, receiver.read_to_end(max_body));
+        // Until the handler is done: how long it keeps the body, nobody knows.
+        let mut kept = Kept::of(&handle);
+        let read = time::timeout(BODY_TIMEOUT, receiver.read_kept(max_body, &mut kept));
         let body = match read.await {
             Ok(Ok(body)) => body,
             Ok(Err(StreamError::TooLarge { limit, .. })) => {
                 let text = format!("a request has at most {limit} bytes here");
                 return fail(&handle, &StreamErrorMessage::new("body_too_large", text)).await;
             }
+            Ok(Err(StreamError::NoRoom { .. })) => return handle.refuse(Code::OVERLOADED),
             // Nobody waits for an answer.
             Ok(Err(_)) => return handle.refuse(Code::CANCELLED),
             Err(_) => return handle.refuse(Code::DEADLINE),

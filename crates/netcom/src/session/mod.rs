@@ -5,6 +5,7 @@
 //! the engine changes under its lock, and what follows from that (wakers, drivers, hooks) is done
 //! after the lock is gone.
 
+mod budget;
 mod clock;
 mod effects;
 mod hold;
@@ -20,6 +21,7 @@ mod view;
 mod waiters;
 
 pub(crate) use self::{
+    budget::{Budget, Kept},
     hold::Hold,
     shared::SharedSession,
     streams::{Opened, StreamHandle},

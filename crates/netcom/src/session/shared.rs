@@ -25,6 +25,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     AttachFailure, LinkInfo, LinkView, Sessions, StreamView,
+    budget::{Account, Budget},
     clock::Clock,
     effects::{Effects, News},
     slot::{Interest, Slot},
@@ -39,6 +40,7 @@ pub(crate) struct SharedSession {
     peer: PeerId,
     node: NodeParts,
     inner: Mutex<Inner>,
+    account: Account,
     /// Who the peer is to the services here.
     visitor: Mutex<Arc<Visitor>>,
     /// Connections of the application.
@@ -52,6 +54,7 @@ pub(crate) struct SharedSession {
 pub(crate) struct NodeParts {
     pub(crate) clock: Clock,
     pub(crate) timer: Arc<Timer>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) services: Arc<Services>,
     pub(crate) runtime: Handle,
     pub(crate) sessions: Weak<Sessions>,
@@ -147,8 +150,16 @@ impl SharedSession {
             spare: SessionSpec { key: SessionKey([0; 32]), ..spec },
         };
         let visitor = Mutex::new(Arc::new(Visitor::new(peer, Vec::new())));
-        let (connections, handlers) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { key, peer, node, inner: Mutex::new(inner), visitor, connections, handlers })
+        Arc::new(Self {
+            key,
+            peer,
+            account: Account::new(Arc::clone(&node.budget)),
+            node,
+            inner: Mutex::new(inner),
+            visitor,
+            connections: AtomicUsize::new(0),
+            handlers: AtomicUsize::new(0),
+        })
     }
 
     /// Runs a call on the engine under the lock and does what follows from it after the lock is
@@ -171,6 +182,7 @@ impl SharedSession {
         let result = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
+            inner.engine.limit_memory(self.account.share());
             let result = panic::catch_unwind(AssertUnwindSafe(|| {
                 let result = call(inner, now, &mut effects);
                 inner.settle(&mut effects);
@@ -181,6 +193,7 @@ impl SharedSession {
                 inner.fail(now);
                 inner.settle(&mut effects);
             }
+            self.account.settle(inner.engine.memory());
             result
         };
         self.act(effects);
@@ -483,6 +496,10 @@ impl SharedSession {
 
     pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     pub(crate) fn node(&self) -> &NodeParts {

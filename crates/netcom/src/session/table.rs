@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::{runtime::Handle, time};
 
 use super::{
-    Hold, LinkInfo, SharedSession,
+    Budget, Hold, LinkInfo, SharedSession,
     clock::Clock,
     effects::Effects,
     shared::{LinkEntry, NodeParts},
@@ -52,6 +52,8 @@ pub(crate) struct SessionsSpec {
     pub(crate) config: Config,
     /// Limits of all.
     pub(crate) limits: EndpointLimits,
+    /// Bytes of memory of all.
+    pub(crate) memory: u64,
 }
 
 /// What the node does when something happens to a session. Called outside every lock, from
@@ -78,7 +80,7 @@ pub(crate) enum AttachFailure {
     /// The link leads to this very node.
     #[error("the link leads to this node itself")]
     SelfDial,
-    /// This node has as many sessions, or the session as many links, as it may.
+    /// This node has as many sessions, or the session as many links, as it may or can hold.
     #[error("there is no room for another session or link")]
     Full,
     /// The system has no random numbers.
@@ -128,6 +130,7 @@ impl Sessions {
         config.max_unaccepted = usize::try_from(config.max_streams).unwrap_or(usize::MAX);
         let clock = Clock::new();
         let timer = Timer::new(clock);
+        let budget = Budget::new(spec.memory);
         let runtime = Handle::current();
         runtime.spawn(Arc::clone(&timer).run());
         let endpoint = Endpoint::new(spec.limits);
@@ -138,6 +141,7 @@ impl Sessions {
             node: NodeParts {
                 clock,
                 timer,
+                budget,
                 services,
                 runtime,
                 sessions: me.clone(),
@@ -316,6 +320,7 @@ impl Sessions {
             let secrets = Secrets::new()?;
             let (session, is_new) = {
                 let mut table = self.table.lock();
+                table.endpoint.set_full(self.node.budget.is_full());
                 let dialled = table.endpoint.dial(peer, || self.make(*peer, secrets, true));
                 dialled.map_err(|_| AttachFailure::Full)?
             };
@@ -368,6 +373,7 @@ impl Sessions {
             let accept = {
                 let mut table = self.table.lock();
                 let now = self.node.clock.now();
+                table.endpoint.set_full(self.node.budget.is_full());
                 table.endpoint.accept(&peer, hello, now, || self.make(peer, secrets, false))
             };
             let (session, superseded) = match accept {

@@ -77,6 +77,13 @@ pub enum StreamError {
         /// The limit.
         limit: usize,
     },
+    /// This node has no memory left for a message or body that so much came of. The peer was asked
+    /// to send no more.
+    #[error("no memory is left for something longer than {length} bytes")]
+    NoRoom {
+        /// How much of it came.
+        length: u64,
+    },
     /// The peer sent a message longer than this side's limit, or ended inside one.
     #[error("the peer broke the rules of messages: {0}")]
     Malformed(&'static str),
@@ -132,6 +139,7 @@ impl StreamError {
             Self::Finished => "finished",
             Self::Stopped => "stopped",
             Self::TooLarge { .. } => "too_large",
+            Self::NoRoom { .. } => "no_room",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -170,7 +178,9 @@ impl StreamError {
             | Self::Overloaded { .. }
             | Self::TooLarge { .. } => Delivery::NotSent,
             Self::Reset { delivery, .. } | Self::SessionEnded { delivery, .. } => *delivery,
-            Self::Finished | Self::Stopped | Self::Malformed(_) => Delivery::Unknown,
+            Self::Finished | Self::Stopped | Self::NoRoom { .. } | Self::Malformed(_) => {
+                Delivery::Unknown
+            }
         }
     }
 
@@ -198,6 +208,7 @@ impl From<StreamError> for io::Error {
             StreamError::SessionEnded { .. } => io::ErrorKind::ConnectionAborted,
             StreamError::Finished | StreamError::Stopped => io::ErrorKind::BrokenPipe,
             StreamError::TooLarge { .. } => io::ErrorKind::InvalidInput,
+            StreamError::NoRoom { .. } => io::ErrorKind::OutOfMemory,
             StreamError::Malformed(_) => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -10,7 +10,7 @@ use super::{
     message::{Length, read_length, write_length},
     receiver::Gather,
 };
-use crate::session::StreamHandle;
+use crate::session::{Kept, StreamHandle};
 
 /// The longest message of a stream unless its ends agree on another: 16 MiB.
 pub const MAX_MESSAGE: usize = 16 << 20;
@@ -37,11 +37,13 @@ pub struct MessageReceiver {
     head: BytesMut,
     /// What is missing of the message under way, and what came of it.
     body: Option<(usize, Gather)>,
+    kept: Kept,
 }
 
 impl MessageStream {
     pub(crate) fn new(handle: StreamHandle) -> Self {
         let sender = ByteSender::new(handle.clone());
+        let kept = Kept::of(&handle);
         let receiver = ByteReceiver::new(handle);
         Self {
             sender: MessageSender { sender, limit: MAX_MESSAGE },
@@ -50,6 +52,7 @@ impl MessageStream {
                 limit: MAX_MESSAGE,
                 head: BytesMut::new(),
                 body: None,
+                kept,
             },
         }
     }
@@ -157,9 +160,11 @@ impl MessageReceiver {
             let Some(chunk) = self.receiver.read_chunk(*missing).await? else {
                 return Err(StreamError::Malformed("the stream ended inside a message"));
             };
+            self.receiver.keep(&mut self.kept, chunk.len())?;
             *missing -= chunk.len();
             gather.push(chunk, usize::MAX)?;
         }
+        self.kept.clear();
         Ok(self.body.take().map(|(_, gather)| gather.finish()))
     }
 

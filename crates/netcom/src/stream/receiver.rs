@@ -13,7 +13,7 @@ use netcom_session::{Code, Flow, ReadState, StreamId};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::{DROPPED, StreamError};
-use crate::session::StreamHandle;
+use crate::session::{Kept, StreamHandle};
 
 /// The receiving half of a stream. Dropped before the end, it asks the peer to stop.
 #[derive(Debug)]
@@ -48,6 +48,25 @@ impl ByteReceiver {
             whole.push(chunk, limit)?;
         }
         Ok(whole.finish())
+    }
+
+    /// Like [`read_to_end`](Self::read_to_end), at the expense of the node's memory.
+    pub(crate) async fn read_kept(
+        &mut self,
+        limit: usize,
+        kept: &mut Kept,
+    ) -> Result<Bytes, StreamError> {
+        let mut whole = Gather::default();
+        while let Some(chunk) = self.read_chunk(READ_AHEAD).await? {
+            self.keep(kept, chunk.len())?;
+            whole.push(chunk, limit)?;
+        }
+        Ok(whole.finish())
+    }
+
+    /// Charges bytes that were read; without room for them, reads no more.
+    pub(crate) fn keep(&mut self, kept: &mut Kept, bytes: usize) -> Result<(), StreamError> {
+        kept.add(bytes).inspect_err(|_| self.stop_with(Code::OVERLOADED))
     }
 
     /// Reads no more and asks the peer to stop writing.

@@ -84,6 +84,15 @@ impl Party {
     }
 
     pub(super) async fn with_config(seed: u64, address: &str, config: Config) -> Self {
+        Self::with_memory(seed, address, config, u64::MAX).await
+    }
+
+    pub(super) async fn with_memory(
+        seed: u64,
+        address: &str,
+        config: Config,
+        memory: u64,
+    ) -> Self {
         let mut secret = [7; 32];
         secret[..8].copy_from_slice(&seed.to_be_bytes());
         let key = SecretKey::from_bytes(&secret);
@@ -98,6 +107,7 @@ impl Party {
             supersedes: None,
             config,
             limits: EndpointLimits::default(),
+            memory,
         };
         let (log, services) = (Arc::new(Log::default()), Services::new(Vec::new()));
         let sessions = Sessions::new(spec, Arc::clone(&log) as _, Arc::clone(&services));

@@ -5,5 +5,6 @@ mod harness;
 mod life;
 mod links;
 mod many;
+mod memory;
 mod requests;
 mod streams;
