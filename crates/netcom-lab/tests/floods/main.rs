@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(clippy::print_stdout, reason = "processes talk by it, and the figures are of interest")]
 
+mod defaults;
 mod forge;
 mod garbage;
 mod group;

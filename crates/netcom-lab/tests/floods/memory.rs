@@ -28,17 +28,19 @@ struct Plan {
 
 /// Sessions that hold streams which nobody at the other side reads.
 #[derive(Default)]
-struct Load {
-    held: Vec<(Node, Connection, Vec<ByteStream>)>,
-    refused_sessions: usize,
-    refused_streams: usize,
+pub(crate) struct Load {
+    pub(crate) held: Vec<(Node, Connection, Vec<ByteStream>)>,
+    pub(crate) refused_sessions: usize,
+    pub(crate) refused_streams: usize,
     /// What went wrong in any other way.
-    failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
+    /// What each stream sends of these bytes if it can do so in a moment.
+    pub(crate) surplus: usize,
 }
 
 /// Why there is no session or no stream.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// The other side said that it has no room for another session.
     Session,
     /// The other side said that it has no room for another stream.
@@ -48,7 +50,7 @@ enum Failure {
 
 /// Bytes in use.
 #[derive(Clone, Copy, Debug)]
-struct Memory {
+pub(crate) struct Memory {
     /// Of the process.
     resident: u64,
     /// And of the kernel for it.
@@ -133,7 +135,7 @@ async fn shed((sessions, streams): (usize, usize), group: &Group, victim: &Victi
 async fn ramp(plan: &Plan, ticket: &Ticket, memory: impl Fn() -> Memory) -> (usize, usize) {
     let (node, connection) = connect(LinkKind::Tcp, ticket).await.unwrap();
     let mut held = Vec::new();
-    while let Ok(stream) = open(&connection).await {
+    while let Ok(stream) = open(&connection, 0).await {
         held.push(stream);
     }
     let streams = held.len();
@@ -151,7 +153,7 @@ async fn ramp(plan: &Plan, ticket: &Ticket, memory: impl Fn() -> Memory) -> (usi
 }
 
 /// Asks on the session that was there until it is not answered.
-async fn witnessed(connection: &Connection) {
+pub(crate) async fn witnessed(connection: &Connection) {
     let mut turns = time::interval(Duration::from_millis(100));
     let options = RequestOptions::new().timeout(Duration::from_secs(10));
     while connection.request_with("still there?", &options).await.is_ok() {
@@ -161,7 +163,7 @@ async fn witnessed(connection: &Connection) {
 
 /// Waits until the witness's session is the only one and no more memory is given back, for half a
 /// minute at most.
-async fn settled(group: &Group, victim: &mut Victim) -> Memory {
+pub(crate) async fn settled(group: &Group, victim: &mut Victim) -> Memory {
     let begun = Instant::now();
     let mut turns = time::interval(Duration::from_millis(50));
     let (mut least, mut since) = (u64::MAX, begun);
@@ -180,13 +182,14 @@ async fn settled(group: &Group, victim: &mut Victim) -> Memory {
 
 impl Load {
     /// Asks for so many more sessions with so many streams each.
-    async fn add(&mut self, sessions: usize, streams: usize, ticket: &Ticket) {
+    pub(crate) async fn add(&mut self, sessions: usize, streams: usize, ticket: &Ticket) {
+        let surplus = self.surplus;
         let mut asking = stream::iter(0..sessions)
             .map(|number| {
                 let kind = if number.is_multiple_of(2) { LinkKind::Quic } else { LinkKind::Tcp };
                 async move {
                     let (node, connection) = connect(kind, ticket).await?;
-                    let opened = join_all((0..streams).map(|_| open(&connection))).await;
+                    let opened = join_all((0..streams).map(|_| open(&connection, surplus))).await;
                     Ok((node, connection, opened))
                 }
             })
@@ -225,13 +228,13 @@ impl Load {
     }
 
     /// Gives everything up.
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         let leaving = self.held.into_iter().map(|(node, _, _)| async move { node.close().await });
         stream::iter(leaving).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 }
 
-async fn connect(kind: LinkKind, target: &Ticket) -> Result<(Node, Connection), Failure> {
+pub(crate) async fn connect(kind: LinkKind, target: &Ticket) -> Result<(Node, Connection), Failure> {
     let builder = Node::builder().role(Role::Client).discovery(Scope::Off);
     let node = builder.build().await.unwrap();
     match node.connect_with(target.clone()).link(kind).await {
@@ -241,9 +244,9 @@ async fn connect(kind: LinkKind, target: &Ticket) -> Result<(Node, Connection), 
     }
 }
 
-/// Opens a stream, sends as much as the other side has to take, and waits until the stream is
-/// taken or refused.
-async fn open(connection: &Connection) -> Result<ByteStream, Failure> {
+/// Opens a stream, sends as much as the other side has to take, waits until the stream is taken or
+/// refused, and sends of the surplus what goes in a moment.
+async fn open(connection: &Connection, surplus: usize) -> Result<ByteStream, Failure> {
     let mut stream = match connection.bytes_stream().await {
         Ok(stream) => stream,
         Err(OpenError::SessionEnded(Code::OVERLOADED)) => return Err(Failure::Session),
@@ -255,7 +258,10 @@ async fn open(connection: &Connection) -> Result<ByteStream, Failure> {
         Err(error) => Err(error),
     };
     match taken {
-        Ok(Some(_)) => Ok(stream),
+        Ok(Some(_)) => {
+            drop(time::timeout(MOMENT, stream.write_bytes(vec![7; surplus])).await);
+            Ok(stream)
+        }
         Ok(None) => Err(Failure::Other("a stream ended that nobody ended".to_owned())),
         Err(StreamError::Overloaded { .. }) => Err(Failure::Stream),
         Err(StreamError::SessionEnded { code: Code::OVERLOADED, .. }) => Err(Failure::Session),
@@ -264,7 +270,7 @@ async fn open(connection: &Connection) -> Result<ByteStream, Failure> {
 }
 
 impl Memory {
-    fn of(group: &Group, victim: &Victim) -> Self {
+    pub(crate) fn of(group: &Group, victim: &Victim) -> Self {
         Self { resident: victim.resident(), group: group.usage() }
     }
 }
@@ -290,7 +296,7 @@ impl Plan {
     }
 }
 
-const MEMORY: u64 = 256 << 20;
+pub(crate) const MEMORY: u64 = 256 << 20;
 const OVERLOAD: usize = 3;
 const MEBI: f64 = (1 << 20) as f64;
 /// What the allocator may keep for itself.
@@ -299,7 +305,9 @@ const SLACK: u64 = 32 << 20;
 const DRIFT: u64 = 4 << 20;
 /// How long memory stays the same when all is over.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long each stream of a flood tries to send that.
+const MOMENT: Duration = Duration::from_millis(200);
 /// Bytes a stream may always carry.
 const FLOOR: usize = 16 << 10;
 /// Handshakes under way at once, fewer than one network may have.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
