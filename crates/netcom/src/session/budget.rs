@@ -2,7 +2,7 @@
 //!
 //! A session's flows may take an eighth of what the others leave, and what is put together from
 //! them, bodies of requests and long messages, half of it. So each session finds the less room the
-//! more there are, nobody can take it all, and threads that charge at the same moment do not
+//! more there are, nobody can take it all, and a few threads that charge at the same moment do not
 //! exceed the limit either.
 
 use std::sync::{

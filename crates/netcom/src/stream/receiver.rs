@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use netcom_session::{Code, Flow, ReadState, StreamId};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
@@ -170,10 +170,13 @@ impl Drop for ByteReceiver {
     }
 }
 
-/// Chunks on their way to one buffer; a single one is not copied.
+/// Chunks on their way to one buffer. A single one is not copied; the first of several are held as
+/// they are, and what is longer is copied as it comes, so that it does not pin the buffers that it
+/// was read into, nor exists twice at its end.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     chunks: Vec<Bytes>,
+    whole: BytesMut,
     length: usize,
 }
 
@@ -183,19 +186,30 @@ impl Gather {
         if self.length > limit {
             return Err(StreamError::TooLarge { length: self.length, limit });
         }
-        self.chunks.push(chunk);
+        if self.length <= COPY_BEYOND {
+            self.chunks.push(chunk);
+        } else {
+            self.join();
+            self.whole.extend_from_slice(&chunk);
+        }
         Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Bytes {
-        if self.chunks.len() <= 1 {
+        if self.whole.is_empty() && self.chunks.len() <= 1 {
             return self.chunks.pop().unwrap_or_default();
         }
-        let mut whole = bytes::BytesMut::with_capacity(self.length);
-        self.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-        whole.freeze()
+        self.whole.reserve(self.length - self.whole.len());
+        self.join();
+        self.whole.freeze()
+    }
+
+    fn join(&mut self) {
+        self.chunks.drain(..).for_each(|chunk| self.whole.extend_from_slice(&chunk));
     }
 }
 
+/// Bytes that are held as they came.
+const COPY_BEYOND: usize = 1 << 20;
 /// Bytes taken from the session at once where the caller asks for fewer.
 const READ_AHEAD: usize = 64 << 10;
