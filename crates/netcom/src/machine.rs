@@ -16,7 +16,8 @@ fn memory_at(root: &Path) -> Option<u64> {
     let machine = read("proc/meminfo").and_then(|text| total(&text));
     let groups = read("proc/self/cgroup").unwrap_or_default();
     let limits = groups.lines().flat_map(limit_files);
-    let limits = limits.filter_map(|file| fs::read_to_string(root.join(file)).ok()?.trim().parse().ok());
+    let limits =
+        limits.filter_map(|file| fs::read_to_string(root.join(file)).ok()?.trim().parse().ok());
     // No limit is "max" in one version and a number beyond all memory in the other.
     machine.into_iter().chain(limits).min()
 }

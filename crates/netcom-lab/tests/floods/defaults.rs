@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream};
-use netcom::{Code, LinkKind, Limits, RequestError, StreamError, Ticket};
+use netcom::{Code, Limits, LinkKind, RequestError, StreamError, Ticket};
 use netcom_lab::{LinkSpec, skip, with_pair};
 
 use crate::{

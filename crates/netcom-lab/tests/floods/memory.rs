@@ -234,7 +234,10 @@ impl Load {
     }
 }
 
-pub(crate) async fn connect(kind: LinkKind, target: &Ticket) -> Result<(Node, Connection), Failure> {
+pub(crate) async fn connect(
+    kind: LinkKind,
+    target: &Ticket,
+) -> Result<(Node, Connection), Failure> {
     let builder = Node::builder().role(Role::Client).discovery(Scope::Off);
     let node = builder.build().await.unwrap();
     match node.connect_with(target.clone()).link(kind).await {

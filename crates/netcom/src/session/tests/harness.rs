@@ -87,12 +87,7 @@ impl Party {
         Self::with_memory(seed, address, config, u64::MAX).await
     }
 
-    pub(super) async fn with_memory(
-        seed: u64,
-        address: &str,
-        config: Config,
-        memory: u64,
-    ) -> Self {
+    pub(super) async fn with_memory(seed: u64, address: &str, config: Config, memory: u64) -> Self {
         let mut secret = [7; 32];
         secret[..8].copy_from_slice(&seed.to_be_bytes());
         let key = SecretKey::from_bytes(&secret);

@@ -62,7 +62,7 @@ async fn unread_streams_are_refused_beyond_the_share_of_their_session() {
         stream.write_bytes(vec![7; 16 << 10]).await.unwrap();
         let read = tokio::select! {
             read = stream.read_chunk(1) => read.map(|_| None),
-            next = theirs.next() => Ok(next.and_then(|next| next.into_bytes())),
+            next = theirs.next() => Ok(next.and_then(IncomingStream::into_bytes)),
         };
         match read {
             Ok(their) => {
