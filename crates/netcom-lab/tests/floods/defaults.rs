@@ -118,5 +118,5 @@ const STREAMS: usize = 32;
 /// The rest of a stream's first window, and what a writer may queue beyond it.
 const SURPLUS: usize = 304 << 10;
 /// Requests of each peer.
-const REQUESTS: usize = 4;
-const BODY: usize = 12 << 20;
+const REQUESTS: usize = 16;
+const BODY: usize = 2 << 20;

@@ -1,9 +1,9 @@
 //! The memory all sessions of a node share, and what each is charged (E-19).
 //!
 //! A session's flows may take an eighth of what the others leave, and what is put together from
-//! them, bodies of requests and long messages, half of it. So each session finds the less room the
-//! more there are, nobody can take it all, and a few threads that charge at the same moment do not
-//! exceed the limit either.
+//! them, bodies of requests and long messages, half of what is left of half the budget. So each
+//! session finds the less room the more there are, nobody can take it all, and a few threads that
+//! charge at the same moment do not exceed the limit either.
 
 use std::sync::{
     Arc,
@@ -100,7 +100,8 @@ impl Account {
 
     fn keep(&self, more: u64) -> bool {
         let bodies = self.bodies.load(Ordering::Relaxed);
-        let left = self.budget.spare().saturating_add(bodies);
+        // An allocator needs several times as much for large buffers that come and go.
+        let left = self.budget.spare().saturating_sub(self.budget.limit / 2).saturating_add(bodies);
         let has_room = bodies.saturating_add(more) <= left / BODIES_PART;
         if has_room {
             self.bodies.fetch_add(more, Ordering::Relaxed);
@@ -225,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn bodies_take_half_of_what_is_left() {
-        let budget = Budget::new(64 * MIB);
+    fn bodies_take_half_of_what_is_left_of_half_the_budget() {
+        let budget = Budget::new(128 * MIB);
         let (first, second) =
             (Account::new(Arc::clone(&budget)), Account::new(Arc::clone(&budget)));
         assert!(first.keep(16 * MIB) && first.keep(15 * MIB));

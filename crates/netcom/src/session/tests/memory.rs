@@ -85,7 +85,7 @@ async fn unread_streams_are_refused_beyond_the_share_of_their_session() {
 
 #[tokio::test]
 async fn a_body_without_room_is_refused_as_overloaded_and_a_shorter_one_is_answered() {
-    let (a, b) = pair_with(16 * MIB).await;
+    let (a, b) = pair_with(32 * MIB).await;
     b.services.on_request(|request| async move { Ok(request.into_body()) });
     let near = a.connect(&b).await;
     for _ in 0..3 {
@@ -99,7 +99,7 @@ async fn a_body_without_room_is_refused_as_overloaded_and_a_shorter_one_is_answe
 
 #[tokio::test]
 async fn a_message_without_room_is_given_up_by_name_at_both_ends() {
-    let (a, b) = pair_with(16 * MIB).await;
+    let (a, b) = pair_with(32 * MIB).await;
     let near = a.connect(&b).await;
     let mut stream = near.msg_stream().await.unwrap();
     let far = b.accepted().await;
