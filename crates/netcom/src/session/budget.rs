@@ -135,10 +135,11 @@ impl Kept {
     /// [`StreamError::NoRoom`] where the node has no memory for them.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<(), StreamError> {
         self.length += bytes as u64;
-        if self.length <= self.charged.max(STEP) {
+        if self.length <= self.charged.max(FREE) {
             return Ok(());
         }
-        let more = self.length.next_multiple_of(BODY_STEP) - self.charged;
+        let step = if self.length < LARGE_STEP { SMALL_STEP } else { LARGE_STEP };
+        let more = self.length.next_multiple_of(step) - self.charged;
         if !self.session.account().keep(more) {
             return Err(StreamError::NoRoom { length: self.length });
         }
@@ -173,8 +174,12 @@ const FLOWS_PART: u64 = 8;
 const BODIES_PART: u64 = 2;
 /// By how much the charge for flows may be off.
 const STEP: u64 = 64 << 10;
-/// In what steps a body is charged.
-const BODY_STEP: u64 = 256 << 10;
+/// Of a body so much is free, so that short requests change nothing that all sessions share; 4 MiB
+/// with as many handlers as a session may have.
+const FREE: u64 = 1 << 10;
+/// In what steps a body is charged, a short one and a long one.
+const SMALL_STEP: u64 = 8 << 10;
+const LARGE_STEP: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
