@@ -11,12 +11,14 @@ pub(crate) struct FrameReader {
     limits: FrameLimits,
     /// The start of a frame whose end has not come; shorter than the longest frame.
     rest: BytesMut,
+    /// It lies in a block of the pool.
+    is_block: bool,
 }
 
 impl FrameReader {
     /// Starts at a frame's boundary.
     pub(crate) fn new(limits: FrameLimits) -> Self {
-        Self { limits, rest: BytesMut::new() }
+        Self { limits, rest: BytesMut::new(), is_block: false }
     }
 
     /// Takes a chunk in and appends the frames that are complete.
@@ -49,10 +51,35 @@ impl FrameReader {
         self.rest.extend_from_slice(chunk);
     }
 
-    /// Hands the start of an unfinished frame over, to be pushed again with what follows it.
-    pub(crate) fn move_rest(&mut self, to: &mut BytesMut) {
-        to.extend_from_slice(&self.rest);
-        self.rest = BytesMut::new();
+    /// Joins packets' worth of bytes in a block and appends the frames that are complete, slices of
+    /// it. The start of an unfinished frame stays where it is, unless it is so short that it would
+    /// pin the block for little.
+    pub(crate) fn gather(
+        &mut self,
+        chunks: &[Bytes],
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), DecodeError> {
+        for chunk in chunks {
+            if self.rest.capacity() - self.rest.len() < chunk.len() {
+                take_all(&mut self.rest, self.limits, frames)?;
+                let mut block = blocks::take();
+                block.extend_from_slice(&self.rest);
+                self.replace(block, true);
+            }
+            self.rest.extend_from_slice(chunk);
+        }
+        let result = take_all(&mut self.rest, self.limits, frames);
+        if blocks::pins_too_much(self.rest.len()) {
+            self.replace(BytesMut::from(&self.rest[..]), false);
+        }
+        result
+    }
+
+    fn replace(&mut self, rest: BytesMut, is_block: bool) {
+        let before = std::mem::replace(&mut self.rest, rest);
+        if std::mem::replace(&mut self.is_block, is_block) {
+            blocks::give_back(before);
+        }
     }
 
     /// Takes one frame from the bytes held.
@@ -63,6 +90,12 @@ impl FrameReader {
     /// Whether the bytes so far end at a frame's boundary.
     pub(crate) fn is_at_boundary(&self) -> bool {
         self.rest.is_empty()
+    }
+}
+
+impl Drop for FrameReader {
+    fn drop(&mut self) {
+        self.replace(BytesMut::new(), false);
     }
 }
 
@@ -139,6 +172,38 @@ mod tests {
             assert_eq!(got, sent, "cut into pieces of {cut}");
             assert!(reader.is_at_boundary());
         }
+    }
+
+    #[test]
+    fn frames_are_the_same_however_they_are_cut_into_packets_and_packets_into_reads() {
+        let sent: Vec<Frame> = (0..40)
+            .map(|index| data(index, [65_000, 3, 20_000, 1200][index as usize % 4]))
+            .collect();
+        let mut bytes = BytesMut::new();
+        for frame in &sent {
+            encode(frame, &mut bytes);
+        }
+        for (packet, packets) in [(1200, 1), (1200, 10), (1452, 64), (60_000, 3)] {
+            let mut reader = FrameReader::new(FrameLimits::QUIC);
+            let mut got = Vec::new();
+            let chunks: Vec<Bytes> = bytes.chunks(packet).map(Bytes::copy_from_slice).collect();
+            for read in chunks.chunks(packets) {
+                reader.gather(read, &mut got).unwrap();
+            }
+            assert!(got == sent, "{packets} packets of {packet} bytes a read");
+            assert!(reader.is_at_boundary() && !reader.is_block);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_has_hardly_begun_holds_no_block() {
+        let mut bytes = BytesMut::new();
+        encode(&data(1, 60_000), &mut bytes);
+        let mut reader = FrameReader::new(FrameLimits::QUIC);
+        reader.gather(&[Bytes::copy_from_slice(&bytes[..100])], &mut Vec::new()).unwrap();
+        assert!(!reader.is_block && reader.rest.capacity() <= 128);
+        reader.gather(&[Bytes::copy_from_slice(&bytes[100..40_000])], &mut Vec::new()).unwrap();
+        assert!(reader.is_block);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarI
 use tokio::time;
 
 use super::{
-    FINISH_TIMEOUT, LinkClient, LinkDriver, READ_LIMIT, TURN_LIMIT, Wakeup, blocks,
+    FINISH_TIMEOUT, LinkClient, LinkDriver, READ_LIMIT, TURN_LIMIT, Wakeup,
     frames::{self, FrameReader},
     pace::MAX_BATCH,
     quic_lanes::Lanes,
@@ -270,12 +270,12 @@ impl Driver {
         match input {
             Input::Read(mut lane, chunks) => {
                 let count = chunks.iter().map(Bytes::len).sum();
-                let result = lane.read(&chunks, &mut self.frames);
+                let result = lane.frames.gather(&chunks, &mut self.frames);
                 if !self.frames.is_empty() {
                     self.client.receive(lane.id, &mut self.frames);
                     frames::forget(&mut self.frames);
                 }
-                result.map_err(End::Lost)?;
+                result.map_err(|error| End::Lost(LinkLoss::Malformed(error.code())))?;
                 self.inputs.push(next_read(lane).boxed());
                 Ok(count)
             }
@@ -371,24 +371,6 @@ impl Driver {
 impl ReadLane {
     fn new(stream: RecvStream, id: LaneId) -> Self {
         Self { id, stream, frames: FrameReader::new(FrameLimits::QUIC) }
-    }
-
-    /// Joins packets' worth of bytes in a block and appends their frames, slices of it.
-    fn read(&mut self, chunks: &[Bytes], frames: &mut Vec<Frame>) -> Result<(), LinkLoss> {
-        let mut block = blocks::take();
-        self.frames.move_rest(&mut block);
-        let mut result = Ok(());
-        for chunk in chunks {
-            if block.capacity() - block.len() < chunk.len() {
-                result = result.and_then(|()| self.frames.push(block.split(), frames));
-                blocks::give_back(std::mem::replace(&mut block, blocks::take()));
-                self.frames.move_rest(&mut block);
-            }
-            block.extend_from_slice(chunk);
-        }
-        result = result.and_then(|()| self.frames.push(block.split(), frames));
-        blocks::give_back(block);
-        result.map_err(|error| LinkLoss::Malformed(error.code()))
     }
 }
 
