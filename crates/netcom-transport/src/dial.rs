@@ -101,6 +101,9 @@ pub enum AttemptError {
     /// No node of this process listens there.
     #[error("nobody listens there")]
     NobodyListens,
+    /// Neither an answer nor a refusal came before the dial's time was over.
+    #[error("no answer in time")]
+    NoAnswer,
     /// More addresses were given than are tried.
     #[error("only the first {MAX_ADDRESSES} addresses are tried")]
     TooMany,
@@ -148,7 +151,12 @@ pub(crate) async fn dial(
     let mut race = Race::new(attempts.into_iter(), options.attempt_delay);
     let result = time::timeout(options.timeout, race.run()).await;
     let losers = race.finished();
-    for (index, error) in race.errors {
+    let begun = endpoints.len() - race.waiting.len();
+    let is_over = |index: &usize| race.errors.iter().any(|(ended, _)| ended == index);
+    let unanswered =
+        (0..begun).filter(|index| !is_over(index)).map(|i| (i, AttemptError::NoAnswer));
+    let unanswered: Vec<_> = if result.is_err() { unanswered.collect() } else { Vec::new() };
+    for (index, error) in race.errors.into_iter().chain(unanswered) {
         let address = endpoints[index].to_multiaddr();
         tracing::debug!(%address, %error, "Dial attempt failed");
         failed.push(Attempt { address, error });

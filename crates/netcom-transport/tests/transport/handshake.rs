@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use netcom_identity::{Representation, Terms, UnixTime};
 use netcom_session::{LinkKind, LinkLoss};
-use netcom_transport::{DialError, DialOptions, HelloError, TransportConfig};
+use netcom_transport::{
+    Attempt, AttemptError, DialError, DialOptions, HelloError, TransportConfig,
+};
 
 use crate::support::{LISTEN, Node, PATIENCE, key};
 
@@ -107,7 +109,8 @@ async fn a_silent_listener_ends_in_a_timeout() {
         .dial(&key(2).peer_id(), &[address.parse().unwrap()], options)
         .await
         .unwrap_err();
-    assert!(matches!(error, DialError::Timeout { .. }), "{error}");
+    let DialError::Timeout { attempts, .. } = &error else { panic!("{error}") };
+    assert!(matches!(attempts[..], [Attempt { error: AttemptError::NoAnswer, .. }]), "{error}");
 }
 
 #[tokio::test]
