@@ -114,6 +114,8 @@ impl Session {
         if !send.is_open() {
             return Err(WriteError::Finished);
         }
+        self.core.offered =
+            self.core.offered.saturating_sub(std::mem::take(&mut send.budget_offer));
         // Who comes along does not overtake those that stand in line.
         let turn = std::mem::take(&mut send.budget_turn);
         let budget = if is_contended { budget.min(turn) } else { budget };

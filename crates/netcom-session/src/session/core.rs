@@ -49,9 +49,8 @@ pub(crate) struct Core {
     pub(crate) retained: usize,
     /// Writers that wait for the session's budget rather than their flow's.
     pub(crate) budget_waiters: VecDeque<(StreamId, Flow)>,
-    /// Bytes of that budget that became free since there are such writers, and were offered to
-    /// none of them.
-    pub(crate) freed: usize,
+    /// Bytes of that budget that such writers were offered and have not come for yet.
+    pub(crate) offered: usize,
     /// No flow without credit has to say so before.
     pub(crate) blocked_due: Option<Time>,
     /// Bytes the peer may still make this side keep.
@@ -121,7 +120,7 @@ impl Core {
             early: Some(EARLY_BYTES),
             retained: 0,
             budget_waiters: VecDeque::new(),
-            freed: 0,
+            offered: 0,
             blocked_due: None,
             granted: 0,
             share: u64::MAX,
@@ -230,6 +229,7 @@ impl Core {
         if send.reset.is_some() || send.is_ended() {
             return;
         }
+        self.offered = self.offered.saturating_sub(std::mem::take(&mut send.budget_offer));
         let freed = send.reset(code);
         if std::mem::take(&mut send.writer_waits) {
             self.events.push_back(Event::Writable(id, flow));
@@ -414,19 +414,17 @@ impl Core {
     /// Counts bytes that are not kept for the peer any more.
     pub(crate) fn free(&mut self, bytes: usize) {
         self.retained -= bytes.min(self.retained);
-        self.freed = if self.budget_waiters.is_empty() { 0 } else { self.freed + bytes };
     }
 
-    /// Lets writers try again, first come first served, one for each share of the session's budget
-    /// that became free: those who were let go before have perhaps not written yet. With half of
-    /// the budget free all may go on that have room in it, so that none waits for one who left.
+    /// Lets writers try again, first come first served, each once a share of the session's budget
+    /// is free beside those offered to others. With nothing kept, nobody is waited for: who was
+    /// offered a share may never come.
     pub(crate) fn wake_budget_waiters(&mut self) {
-        let budget = self.send_budget();
-        let share = BUDGET_SHARE.min(budget / 4);
-        let spare = self.spare_retention();
-        let is_plenty = spare >= budget / 2;
-        let mut left = if is_plenty { spare } else { spare.min(self.freed) };
-        while left >= share
+        if self.retained == 0 {
+            self.offered = 0;
+        }
+        let share = BUDGET_SHARE.min(self.send_budget() / 4);
+        while self.spare_retention().saturating_sub(self.offered) >= share
             && let Some((id, flow)) = self.budget_waiters.pop_front()
         {
             let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
@@ -434,8 +432,8 @@ impl Core {
             send.waits_for_budget = false;
             send.budget_turn = share;
             if std::mem::take(&mut send.writer_waits) {
-                left -= share;
-                self.freed = self.freed.saturating_sub(share);
+                send.budget_offer = share;
+                self.offered += share;
                 self.events.push_back(Event::Writable(id, flow));
             }
         }

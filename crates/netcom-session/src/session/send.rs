@@ -41,6 +41,8 @@ pub(crate) struct SendFlow {
     pub(crate) waits_for_budget: bool,
     /// Bytes it may still write of its turn in that line.
     pub(crate) budget_turn: usize,
+    /// Bytes that are held free for it until it comes for its turn.
+    pub(crate) budget_offer: usize,
     /// In the scheduler.
     pub(crate) is_scheduled: bool,
     /// When to tell the peer that it has waited for credit.
@@ -96,7 +98,7 @@ impl SendFlow {
         self.max.saturating_add(WRITE_AHEAD).saturating_sub(self.written)
     }
 
-    /// Whether waking a waiting writer is worth it: half of its room is free.
+    /// Whether waking a waiting writer is worth it: a quarter of its room is free.
     pub(crate) fn has_room_again(&self) -> bool {
         let room = self.room();
         room > 0 && room >= (room + (self.written - self.base)) / 4

@@ -577,3 +577,45 @@ fn what_was_delivered_is_still_known_after_the_session_ended_and_all_was_read() 
     session.release(stream, now);
     assert_eq!(session.stats().streams, 0);
 }
+
+#[test]
+fn writers_that_share_the_session_s_budget_are_woken_when_they_can_write() {
+    let mut config = Config::default();
+    config.send_budget = 1 << 20;
+    let mut pair = Pair::with(config, Duration::from_millis(1));
+    let (handle, _) = pair.connect();
+    let mut waits: Vec<StreamId> = (0..60).map(|_| open(&mut pair, A, handle)).collect();
+    let (mut chunks, chunk) = (VecDeque::new(), pattern(16 << 10, 1));
+    let (mut written, mut wakes, mut in_vain) = (0, 0, 0);
+    let mut is_woken = false;
+    let done = pair.run_until(Duration::from_secs(60), |pair| {
+        for stream in std::mem::take(&mut waits) {
+            let taken: usize =
+                std::iter::repeat_with(|| write(pair, A, stream, Flow::Data, &chunk))
+                    .take_while(|taken| *taken > 0)
+                    .sum();
+            written += taken;
+            wakes += usize::from(is_woken);
+            in_vain += usize::from(is_woken && taken == 0);
+        }
+        is_woken = true;
+        pair.flush();
+        while let Some(stream) = pair.session(B, 0).accept() {
+            chunks.push_back((stream.id, VecDeque::new()));
+        }
+        let now = pair.now;
+        for (stream, read) in &mut chunks {
+            let _ = pair.session(B, 0).read(*stream, Flow::Data, usize::MAX, read, now);
+            read.clear();
+        }
+        pair.flush();
+        for (_, event) in pair.hosts[A].events.drain(..) {
+            if let Event::Writable(stream, Flow::Data) = event {
+                waits.push(stream);
+            }
+        }
+        written >= 32 << 20
+    });
+    assert!(done, "{written} bytes were written");
+    assert!(in_vain * 5 <= wakes, "{in_vain} of {wakes} wake-ups were in vain");
+}

@@ -10,6 +10,7 @@ use std::{
 
 use netcom::{Code, Limits, Node, SecretKey, SessionState, Target};
 use netcom_session::wire::kind;
+use tokio::sync::Notify;
 
 use crate::support::{Attacker, MIB, TCP, Victim, measured, quiet_node, within};
 
@@ -84,10 +85,12 @@ async fn t_42_a_handler_that_panics_fails_its_own_request_alone() {
 }
 
 /// Somebody to wake who panics.
-struct Startled;
+#[derive(Default)]
+struct Startled(Notify);
 
 impl Wake for Startled {
     fn wake(self: Arc<Self>) {
+        self.0.notify_one();
         panic!("a waker that panics on purpose");
     }
 }
@@ -115,17 +118,19 @@ async fn t_42_a_panic_at_one_sessions_deadline_leaves_the_deadlines_of_others() 
         }
     };
     within(detached).await;
-    let waker = Waker::from(Arc::new(Startled));
+    let startled = Arc::new(Startled::default());
+    let waker = Waker::from(Arc::clone(&startled));
     let mut closed = Box::pin(to_first.closed());
     let poll = closed.as_mut().poll(&mut Context::from_waker(&waker));
     assert!(matches!(poll, Poll::Pending));
     // The session expires, and the panic comes where its deadline is kept.
-    let panicked = async {
+    within(startled.0.notified()).await;
+    let counted = async {
         while node.commander().counters().panics == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
-    within(panicked).await;
+    within(counted).await;
     second.kill();
     assert_eq!(within(to_second.closed()).await.code, Code::RESUME_EXPIRED);
     drop(closed);
