@@ -459,9 +459,9 @@ impl Core {
         FINALS_WAIT.max(self.rtt * 3)
     }
 
-    /// Whether anything waits for a link.
-    pub(crate) fn has_work(&self) -> bool {
-        self.has_data() || !self.control.is_empty() || self.datagrams.has_outgoing()
+    /// Whether anything but streams' data waits for a link.
+    pub(crate) fn has_control(&self) -> bool {
+        !self.control.is_empty() || self.datagrams.has_outgoing()
     }
 
     /// Whether everything that was finished was acknowledged.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    config::{MAX_FRAMES_IN_FLIGHT, MAX_LANES},
+    config::{MAX_FRAMES_IN_FLIGHT, MAX_LANES, MAX_NEAR_BYTES_IN_FLIGHT, NEAR_RTT},
     send::Piece,
 };
 use crate::{
@@ -137,6 +137,8 @@ pub(crate) struct Link {
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
     pub(crate) frames_in_flight: usize,
+    /// Bytes of streams sent and not acknowledged.
+    pub(crate) bytes_in_flight: usize,
 }
 
 /// The sending end of a lane.
@@ -198,6 +200,24 @@ pub(crate) enum Control {
     Closing,
 }
 
+impl Item {
+    /// The stream whose data it carried.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Data { stream, .. } => Some(*stream),
+            Self::Control(_) => None,
+        }
+    }
+
+    /// Bytes of a stream it carried.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Data { piece, .. } => piece.length,
+            Self::Control(_) => 0,
+        }
+    }
+}
+
 impl Link {
     pub(crate) fn new(id: LinkId, spec: LinkSpec, is_dialer: bool, phase: Phase) -> Self {
         Self {
@@ -227,6 +247,7 @@ impl Link {
             bytes_sent: 0,
             bytes_received: 0,
             frames_in_flight: 0,
+            bytes_in_flight: 0,
         }
     }
 
@@ -254,6 +275,12 @@ impl Link {
         self.frames_in_flight < MAX_FRAMES_IN_FLIGHT
     }
 
+    /// Whether another frame of stream data may be put on the link.
+    pub(crate) fn has_room_for_data(&self) -> bool {
+        let is_near = self.rtt.is_known() && self.rtt.least() < NEAR_RTT;
+        self.has_room() && !(is_near && self.bytes_in_flight >= MAX_NEAR_BYTES_IN_FLIGHT)
+    }
+
     /// Counts a frame that nobody waits for.
     pub(crate) fn sent_uncounted(&mut self, lane: usize) {
         self.tx[lane].sent += 1;
@@ -265,6 +292,7 @@ impl Link {
         tx.held.push_back(Held { index: tx.sent, sent_at: now, item });
         tx.sent += 1;
         self.frames_in_flight += 1;
+        self.bytes_in_flight += item.bytes();
     }
 
     /// The lane for a frame: the one the flow used last while it has data queued there, else one
@@ -307,6 +335,7 @@ impl Link {
     pub(crate) fn restart_counts(&mut self) {
         self.tx = vec![TxLane::default()];
         self.frames_in_flight = 0;
+        self.bytes_in_flight = 0;
     }
 
     /// Notes an applied frame that wants acknowledgement.

@@ -283,6 +283,7 @@ impl Session {
     }
 
     pub(super) fn acknowledge_items(&mut self, items: Vec<Item>) {
+        self.core.warm(items.iter().filter_map(Item::stream));
         for item in items {
             match item {
                 Item::Control(Control::Key) => self.is_key_shared = true,
@@ -318,6 +319,7 @@ impl Link {
             }
         }
         self.frames_in_flight -= held.len();
+        self.bytes_in_flight -= held.iter().map(|held| held.item.bytes()).sum::<usize>();
         let newest = held.iter().map(|held| held.sent_at).max();
         Ok((held.into_iter().map(|held| held.item).collect(), newest))
     }
@@ -333,6 +335,7 @@ impl Link {
     /// Takes out everything that was sent and not acknowledged.
     pub(super) fn take_held(&mut self) -> Vec<Item> {
         self.frames_in_flight = 0;
+        self.bytes_in_flight = 0;
         let lanes = self.tx.iter_mut();
         lanes.flat_map(|lane| lane.held.drain(..).map(|held| held.item)).collect()
     }

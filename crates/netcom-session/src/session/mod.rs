@@ -21,6 +21,7 @@ mod settle;
 mod stats;
 mod stream;
 mod transmit;
+mod warm;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -272,7 +273,7 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
         Phase::Ended => true,
         Phase::AwaitJoin { .. } | Phase::AwaitAnswer { held: true, .. } => false,
         Phase::AwaitAnswer { .. } => {
-            is_active && link.has_room() && core.early != Some(0) && core.has_data()
+            is_active && link.has_room_for_data() && core.early != Some(0) && core.has_data()
         }
         Phase::Attached | Phase::Closing { .. } => {
             link.close_queued
@@ -281,7 +282,8 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
                 || link.ping_queued.is_some()
                 || link.lack_due.is_some_and(|due| due <= now)
                 || link.unacknowledged_bytes >= config::LACK_BYTES
-                || (is_active && link.is_attached() && link.has_room() && core.has_work())
+                || (is_active && link.is_attached() && link.has_room() && core.has_control())
+                || (is_active && link.is_attached() && link.has_room_for_data() && core.has_data())
         }
     }
 }

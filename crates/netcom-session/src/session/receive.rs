@@ -8,6 +8,7 @@ use super::{
     config::LACK_DELAY,
     event::{Event, Violation},
     link::Phase,
+    warm::stream_of,
 };
 use crate::{
     Code, LaneId, LinkId, Time,
@@ -19,6 +20,7 @@ impl Session {
     /// a rule ends the session; [`Event::Closed`](super::Event::Closed) says why.
     pub fn handle_batch(&mut self, link: LinkId, lane: LaneId, frames: &mut Vec<Frame>, now: Time) {
         self.advance(now);
+        self.core.warm(frames.iter().filter_map(stream_of));
         for frame in frames.drain(..) {
             if let Err(violation) = self.handle_frame(link, lane, frame, now) {
                 self.blame(link, &violation, now);

@@ -300,6 +300,11 @@ impl ReceiveFlow {
         self.highest == 0
     }
 
+    /// Reads a little of everything that a frame of data changes.
+    pub(crate) fn touch(&self) -> u64 {
+        self.ready.len() as u64 ^ self.next ^ u64::from(self.is_stopped)
+    }
+
     /// How many gaps there are.
     pub(crate) fn gaps(&self) -> usize {
         self.gaps

@@ -73,6 +73,12 @@ impl Scheduler {
         }
     }
 
+    /// Streams whose turn comes next, if nothing else happens.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = StreamId> + '_ {
+        let protocol = self.classes[self.turn].protocols.front();
+        protocol.into_iter().flat_map(|protocol| &protocol.flows).map(|(stream, _)| *stream)
+    }
+
     /// Charges the flow that had its turn for `bytes`, and takes it out unless it has more.
     pub(crate) fn sent(&mut self, bytes: usize, has_more: bool) {
         let bytes = i64::try_from(bytes.max(MIN_COST)).unwrap_or(i64::MAX);

@@ -269,6 +269,14 @@ impl SendFlow {
         self.reset.is_none() && self.written > self.max && self.sent == self.sendable_to()
     }
 
+    /// Reads a little of everything that a frame of data or its acknowledgement changes.
+    pub(crate) fn touch(&self) -> u64 {
+        self.chunks.front().map_or(0, |(start, _)| *start)
+            ^ self.max
+            ^ self.base
+            ^ u64::from(self.lane)
+    }
+
     /// Everything below was acknowledged.
     pub(crate) fn acked_to(&self) -> u64 {
         self.base

@@ -55,6 +55,8 @@ pub struct LinkStats {
     pub latest_rtt: Option<Duration>,
     /// Frames sent and not acknowledged.
     pub frames_in_flight: usize,
+    /// Bytes of stream data in those frames.
+    pub bytes_in_flight: usize,
     /// Bytes of frames sent.
     pub bytes_sent: u64,
     /// Bytes of stream data received.
@@ -95,6 +97,7 @@ impl Session {
                 least_rtt: known(link.rtt.least()),
                 latest_rtt: known(link.rtt.latest()),
                 frames_in_flight: link.frames_in_flight,
+                bytes_in_flight: link.bytes_in_flight,
                 bytes_sent: link.bytes_sent,
                 bytes_received: link.bytes_received,
             }

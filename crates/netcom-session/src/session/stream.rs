@@ -150,6 +150,11 @@ impl Stream {
         self.receive.granted() + self.receive_errors.as_deref().map_or(0, ReceiveFlow::granted)
     }
 
+    /// Reads a little of everything that a frame of data or of credit changes.
+    pub(crate) fn touch(&self) -> u64 {
+        self.send.touch() ^ self.receive.touch() ^ self.id.0
+    }
+
     /// Pieces waiting beyond gaps.
     pub(crate) fn gaps(&self) -> usize {
         self.receive.gaps() + self.receive_errors.as_deref().map_or(0, ReceiveFlow::gaps)

@@ -73,7 +73,11 @@ impl Core {
         }
         if link.may_send_data() && outgoing.is_active {
             self.fill_datagrams(link, batch, now);
-            while batch.len_bytes() - start < budget && link.has_room() && self.may_send(now) {
+            self.warm(self.scheduler.upcoming().take(budget / UPCOMING_FRAME));
+            while batch.len_bytes() - start < budget
+                && link.has_room_for_data()
+                && self.may_send(now)
+            {
                 if !self.fill_data(link, batch, now) {
                     break;
                 }
@@ -283,5 +287,7 @@ pub(crate) fn link_update(
 
 /// Stream id, bits and offset of a DATA body at their longest.
 const DATA_OVERHEAD: usize = 8 + 1 + 8;
+/// How long the frames of many streams are.
+const UPCOMING_FRAME: usize = 16 << 10;
 /// Bytes of control frames that fit any batch.
 const MIN_CONTROL_SHARE: usize = 2048;

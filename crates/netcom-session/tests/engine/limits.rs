@@ -127,6 +127,33 @@ fn a_peer_that_grants_everything_and_acknowledges_nothing_costs_at_most_the_send
 }
 
 #[test]
+fn a_link_to_the_same_machine_holds_at_most_four_mebibytes_that_are_not_acknowledged() {
+    for (one_way, most) in
+        [(Duration::from_micros(100), 4 << 20), (Duration::from_millis(5), 8 << 20)]
+    {
+        let mut pair = Pair::with(Config::default(), one_way);
+        let (handle, wire) = pair.connect();
+        pair.wires[wire].capacity = usize::MAX;
+        let stream = open(&mut pair, A, handle);
+        let mut transfer = [Transfer::new(A, [handle, 0], stream, pattern(100_000, 7))];
+        complete(&mut pair, &mut transfer, MINUTE);
+        pair.run_for(Duration::from_secs(1));
+
+        let stream = open(&mut pair, A, handle);
+        pair.wires[wire].black_hole[B] = true;
+        let credit = Frame::Credit(Credit { stream, flow: Flow::Data, max: 1 << 40 });
+        pair.hand_over(wire, A, LaneId(0), credit);
+        let (now, mut bytes) = (pair.now, Bytes::from(vec![1; 8 << 20]));
+        let session = pair.session(A, handle);
+        while session.write(stream, Flow::Data, &mut bytes, now).expect("open") > 0 {}
+        pair.flush();
+
+        let in_flight = pair.session(A, handle).links().next().expect("attached").bytes_in_flight;
+        assert!((most..most + (16 << 10)).contains(&in_flight), "{in_flight} over {one_way:?}");
+    }
+}
+
+#[test]
 fn one_byte_gaps_pinned_buffers_and_reset_floods_stay_inside_budget() {
     // Gaps of one flow.
     let mut hostile = Hostile::new();

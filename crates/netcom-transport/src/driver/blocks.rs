@@ -5,22 +5,27 @@ use std::{collections::VecDeque, sync::LazyLock, thread};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-/// Takes an empty read buffer of [`BLOCK`] bytes, an old one if all slices of it are dropped.
+/// Takes an empty read buffer of [`BLOCK`] bytes, an old one if all slices of it are dropped: the
+/// one given back last, which is the likeliest to be in the processor's caches still.
 pub(crate) fn take() -> BytesMut {
-    let mut blocks = POOL.blocks.lock();
-    for _ in 0..blocks.len() {
-        let Some(mut block) = blocks.pop_front() else { break };
-        if block.try_reclaim(BLOCK) {
-            return block;
-        }
-        blocks.push_back(block);
-    }
-    drop(blocks);
-    BytesMut::with_capacity(BLOCK)
+    let free = first_free(&mut POOL.blocks.lock());
+    free.unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
 }
 
-/// Gives a read buffer back, whose slices may still be in use. Beyond the pool's bound the one
-/// given back longest ago is forgotten, and freed with its last slice.
+fn first_free(blocks: &mut VecDeque<BytesMut>) -> Option<BytesMut> {
+    for _ in 0..blocks.len() {
+        let mut block = blocks.pop_back()?;
+        if block.try_reclaim(BLOCK) {
+            return Some(block);
+        }
+        blocks.push_front(block);
+    }
+    None
+}
+
+/// Gives a read buffer back, whose slices may still be in use. Beyond the pool's bound one whose
+/// slices were in use when last tried, or the one given back longest ago, is forgotten, and freed
+/// with its last slice.
 pub(crate) fn give_back(mut block: BytesMut) {
     block.clear();
     let mut blocks = POOL.blocks.lock();
@@ -67,6 +72,19 @@ mod tests {
         anchor.extend_from_slice(b"again");
         assert_eq!(anchor.as_ptr(), start, "no new allocation");
         give_back(anchor);
+    }
+
+    #[test]
+    fn a_block_that_is_in_use_goes_behind_the_others() {
+        let mut blocks = VecDeque::from([BytesMut::with_capacity(BLOCK)]);
+        let mut pinned = BytesMut::with_capacity(BLOCK);
+        pinned.extend_from_slice(b"pinned");
+        let _slice = pinned.split_to(6).freeze();
+        blocks.push_back(pinned);
+        let free = blocks[0].as_ptr();
+        assert_eq!(first_free(&mut blocks).expect("one is free").as_ptr(), free);
+        assert!(first_free(&mut blocks).is_none());
+        assert_eq!(blocks.len(), 1, "and is tried again");
     }
 
     #[test]
