@@ -114,11 +114,12 @@ impl Session {
         if !send.is_open() {
             return Err(WriteError::Finished);
         }
-        self.core.offered =
-            self.core.offered.saturating_sub(std::mem::take(&mut send.budget_offer));
-        // Who comes along does not overtake those that stand in line.
+        let offer = std::mem::take(&mut send.budget_offer);
+        self.core.offers.answer(offer);
+        // Who comes along overtakes neither those that stand in line nor those that were called.
         let turn = std::mem::take(&mut send.budget_turn);
-        let budget = if is_contended { budget.min(turn) } else { budget };
+        let others = if is_contended { budget } else { self.core.offers.open };
+        let budget = budget.saturating_sub(others).max(turn.min(budget));
         let taken = send.write(bytes, budget);
         send.budget_turn = turn.saturating_sub(taken);
         if taken == 0 && !bytes.is_empty() {

@@ -49,8 +49,10 @@ pub(crate) struct Core {
     pub(crate) retained: usize,
     /// Writers that wait for the session's budget rather than their flow's.
     pub(crate) budget_waiters: VecDeque<(StreamId, Flow)>,
-    /// Bytes of that budget that such writers were offered and have not come for yet.
-    pub(crate) offered: usize,
+    /// What of that budget such writers were offered.
+    pub(crate) offers: Offers,
+    /// The payload of a full frame on the link in use; 0 before there is one.
+    pub(crate) frame_payload: usize,
     /// No flow without credit has to say so before.
     pub(crate) blocked_due: Option<Time>,
     /// Bytes the peer may still make this side keep.
@@ -76,6 +78,29 @@ pub(crate) struct Core {
     pub(crate) last_lacks: Vec<Lack>,
     /// Streams the peer reset unanswered in the second that began then.
     pub(crate) resets: (Time, u32),
+}
+
+/// Shares of the session's budget that writers were called for.
+#[derive(Debug, Default)]
+pub(crate) struct Offers {
+    /// Bytes that are held free for writers that have not come yet.
+    pub(crate) open: usize,
+    /// The least of those since nothing was kept for the peer: nobody came for so many.
+    least: usize,
+}
+
+impl Offers {
+    /// A writer came, or never will.
+    pub(crate) fn answer(&mut self, bytes: usize) {
+        self.open = self.open.saturating_sub(bytes);
+        self.least = self.least.min(self.open);
+    }
+
+    /// Holds no longer what nobody came for in all the time since the last call.
+    pub(crate) fn forget_old(&mut self) {
+        self.open -= self.least;
+        self.least = self.open;
+    }
 }
 
 /// Counts of what passed.
@@ -120,7 +145,8 @@ impl Core {
             early: Some(EARLY_BYTES),
             retained: 0,
             budget_waiters: VecDeque::new(),
-            offered: 0,
+            offers: Offers::default(),
+            frame_payload: 0,
             blocked_due: None,
             granted: 0,
             share: u64::MAX,
@@ -229,7 +255,7 @@ impl Core {
         if send.reset.is_some() || send.is_ended() {
             return;
         }
-        self.offered = self.offered.saturating_sub(std::mem::take(&mut send.budget_offer));
+        self.offers.answer(std::mem::take(&mut send.budget_offer));
         let freed = send.reset(code);
         if std::mem::take(&mut send.writer_waits) {
             self.events.push_back(Event::Writable(id, flow));
@@ -417,23 +443,26 @@ impl Core {
     }
 
     /// Lets writers try again, first come first served, each once a share of the session's budget
-    /// is free beside those offered to others. With nothing kept, nobody is waited for: who was
-    /// offered a share may never come.
+    /// is free beside those offered to others. With nothing kept no acknowledgement will call
+    /// again, so that one more is called then: who was offered a share may never come.
     pub(crate) fn wake_budget_waiters(&mut self) {
-        if self.retained == 0 {
-            self.offered = 0;
+        let mut is_call_due = self.retained == 0;
+        if is_call_due {
+            self.offers.forget_old();
         }
         let share = BUDGET_SHARE.min(self.send_budget() / 4);
-        while self.spare_retention().saturating_sub(self.offered) >= share
+        while (self.spare_retention().saturating_sub(self.offers.open) >= share
+            || std::mem::take(&mut is_call_due))
             && let Some((id, flow)) = self.budget_waiters.pop_front()
         {
             let send = self.streams.get_mut(&id).and_then(|s| s.send_existing(flow));
             let Some(send) = send else { continue };
             send.waits_for_budget = false;
-            send.budget_turn = share;
+            let turn = send.whole_frames(share, self.frame_payload);
+            send.budget_turn = turn;
             if std::mem::take(&mut send.writer_waits) {
-                send.budget_offer = share;
-                self.offered += share;
+                send.budget_offer = turn;
+                self.offers.open += turn;
                 self.events.push_back(Event::Writable(id, flow));
             }
         }

@@ -93,6 +93,15 @@ impl SendFlow {
         taken
     }
 
+    /// At most `most` bytes, so that with them what waits to be sent fills whole frames: whoever
+    /// stands in line for the next bytes would leave a short frame behind each time.
+    pub(crate) fn whole_frames(&self, most: usize, frame: usize) -> usize {
+        let unsent = usize::try_from(self.written - self.sent).unwrap_or(usize::MAX);
+        let end = unsent.saturating_add(most);
+        let whole = end - end.checked_rem(frame).unwrap_or(0);
+        if whole > unsent { whole - unsent } else { most }
+    }
+
     /// Bytes the writer may add now.
     pub(crate) fn room(&self) -> u64 {
         self.max.saturating_add(WRITE_AHEAD).saturating_sub(self.written)
@@ -420,6 +429,17 @@ mod tests {
         flow.append_payload(second, &mut payload);
         assert_eq!((second.length, payload.len()), (4008, 1));
         assert!(payload[0].ends_with(b"\x07gh"));
+    }
+
+    #[test]
+    fn a_share_of_the_budget_ends_where_a_frame_does() {
+        let mut flow = SendFlow::new(1 << 20);
+        assert_eq!(flow.whole_frames(64_000, 16_335), 3 * 16_335);
+        flow.write(&mut Bytes::from(vec![1; 20_000]), usize::MAX);
+        flow.next_piece(16_335, u64::MAX).expect("data waits");
+        assert_eq!(flow.whole_frames(64_000, 16_335), 4 * 16_335 - (20_000 - 16_335));
+        assert_eq!(flow.whole_frames(100, 16_335), 100, "too little for a frame");
+        assert_eq!(flow.whole_frames(100, 0), 100, "no link yet");
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Core {
         }
         if link.may_send_data() && outgoing.is_active {
             self.fill_datagrams(link, batch, now);
+            self.frame_payload = link.spec.max_data_body.saturating_sub(DATA_OVERHEAD);
             self.warm(self.scheduler.upcoming().take(budget / UPCOMING_FRAME));
             while batch.len_bytes() - start < budget
                 && link.has_room_for_data()
@@ -193,10 +194,14 @@ impl Core {
         now: Time,
     ) -> Option<Sent> {
         let stream = self.streams.get_mut(&id)?;
-        let (class, opens) = (stream.class, stream.is_local && flow == Flow::Data);
-        let protocol = if opens { stream.protocol.clone() } else { Bytes::new() };
+        let class = stream.class;
+        // The description travels at offset 0, and never again once that was acknowledged.
+        let may_open = stream.is_local
+            && flow == Flow::Data
+            && stream.send_ref(flow).is_some_and(|send| send.acked_to() == 0);
+        let protocol = if may_open { stream.protocol.clone() } else { Bytes::new() };
         let send = stream.send_existing(flow)?;
-        let overhead = DATA_OVERHEAD + if opens { protocol.len() + 2 } else { 0 };
+        let overhead = DATA_OVERHEAD + if may_open { protocol.len() + 2 } else { 0 };
         let room = link.spec.max_data_body.saturating_sub(overhead);
         let piece = send.next_piece(room, early)?;
         let fin_errors = piece.fin && send.fin_errors;
