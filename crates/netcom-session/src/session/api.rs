@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Session,
     event::{DatagramError, IncomingStream, OpenError, Progress, ReadError, ReadState, WriteError},
-    send::{Mark, charge},
+    send::{Mark, Written},
     stream::Stream,
 };
 use crate::{
@@ -120,7 +120,7 @@ impl Session {
         let turn = std::mem::take(&mut send.budget_turn);
         let others = if is_contended { budget } else { self.core.offers.open };
         let budget = budget.saturating_sub(others).max(turn.min(budget));
-        let taken = send.write(bytes, budget);
+        let Written { taken, charged } = send.write(bytes, budget);
         send.budget_turn = turn.saturating_sub(taken);
         if taken == 0 && !bytes.is_empty() {
             send.writer_waits = true;
@@ -132,9 +132,7 @@ impl Session {
                 self.core.budget_waiters.push_back((id, flow));
             }
         }
-        if taken > 0 {
-            self.core.retained += charge(taken);
-        }
+        self.core.retained += charged;
         let is_blocked = send_is_blocked(self, id, flow);
         if is_blocked {
             self.core.note_blocked(id, flow, now);

@@ -13,8 +13,10 @@ use crate::{Code, Time};
 /// Bytes on their way to the peer, kept as the caller's own buffers until acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct SendFlow {
-    /// Retained buffers with the offset of their first byte.
+    /// Retained buffers with the offset of their first byte, before `tail`.
     chunks: VecDeque<(u64, Bytes)>,
+    /// Short buffers copied together, as long as none of them was sent.
+    tail: BytesMut,
     /// Everything below was acknowledged.
     base: u64,
     /// Offset behind the last byte ever put in a frame.
@@ -53,6 +55,15 @@ pub(crate) struct SendFlow {
     pub(crate) lane: u8,
 }
 
+/// What became of a write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Written {
+    /// Bytes taken.
+    pub(crate) taken: usize,
+    /// What they cost until they are freed.
+    pub(crate) charged: usize,
+}
+
 /// How far something without a length has come.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Mark {
@@ -81,16 +92,40 @@ impl SendFlow {
         Self { max, ..Self::default() }
     }
 
-    /// Takes as much off the front of `bytes` as fits `budget` and the flow's own room. Returns
-    /// how many bytes that were.
-    pub(crate) fn write(&mut self, bytes: &mut Bytes, budget: usize) -> usize {
+    /// Takes as much off the front of `bytes` as fits `budget` and the flow's own room.
+    pub(crate) fn write(&mut self, bytes: &mut Bytes, budget: usize) -> Written {
         let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
         let taken = bytes.len().min(room).min(budget);
-        if taken > 0 {
-            self.chunks.push_back((self.written, bytes.split_to(taken)));
-            self.written += taken as u64;
+        let charged = if taken > 0 { self.keep(bytes.split_to(taken)) } else { 0 };
+        self.written += taken as u64;
+        Written { taken, charged }
+    }
+
+    /// Keeps what was written: as it is or, if it is short and others wait before it, copied to
+    /// those, so that many are neither searched nor freed one by one. Returns what that costs.
+    fn keep(&mut self, bytes: Bytes) -> usize {
+        let waits = |(start, _): &(u64, Bytes)| *start >= self.sent;
+        let joins = bytes.len() < JOIN_BELOW
+            && (!self.tail.is_empty() || self.chunks.back().is_some_and(waits));
+        if !joins || self.tail.len() + bytes.len() > MAX_TAIL {
+            self.end_tail();
         }
-        taken
+        if !joins {
+            let cost = charge(bytes.len());
+            self.chunks.push_back((self.written, bytes));
+            return cost;
+        }
+        let before = if self.tail.is_empty() { 0 } else { charge(self.tail.len()) };
+        self.tail.extend_from_slice(&bytes);
+        charge(self.tail.len()) - before
+    }
+
+    /// Makes the tail the last of the chunks.
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let start = self.written - self.tail.len() as u64;
+            self.chunks.push_back((start, std::mem::take(&mut self.tail).freeze()));
+        }
     }
 
     /// At most `most` bytes, so that with them what waits to be sent fills whole frames: whoever
@@ -135,6 +170,9 @@ impl SendFlow {
         }
         if open && self.open == Mark::Queued {
             self.open = Mark::InFlight;
+        }
+        if range.end > self.written - self.tail.len() as u64 {
+            self.end_tail();
         }
         self.sent = self.sent.max(range.end);
         let length = usize::try_from(range.end - range.start).unwrap_or(max);
@@ -255,6 +293,7 @@ impl SendFlow {
 
     /// Forgets the data of a session that is over. Returns the bytes freed, as charged.
     pub(crate) fn forget(&mut self) -> usize {
+        self.end_tail();
         let freed = self.chunks.drain(..).map(|(_, chunk)| charge(chunk.len())).sum();
         self.chunks = VecDeque::new();
         freed
@@ -329,6 +368,8 @@ pub(crate) fn charge(length: usize) -> usize {
 
 /// Parts of buffers shorter than this are copied together with short neighbours.
 const JOIN_BELOW: usize = 4096;
+/// How much of short buffers is copied together: two full frames over TCP.
+const MAX_TAIL: usize = 32 << 10;
 /// Credit for fewer bytes is not used while more wait: a quarter of the smallest window, which is
 /// free for the peer to announce anew once all that was sent is read.
 const SLIVER: u64 = ERROR_FLOOR / 4;
@@ -443,6 +484,36 @@ mod tests {
     }
 
     #[test]
+    fn short_writes_that_wait_are_copied_together_and_cost_what_they_hold() {
+        let mut flow = SendFlow::new(100_000);
+        let mut charged = 0;
+        for _ in 0..100 {
+            charged += flow.write(&mut Bytes::from_static(b"0123456789"), usize::MAX).charged;
+        }
+        assert_eq!(flow.chunks.len(), 1, "the first one is kept as it is");
+        assert_eq!(charged, MIN_CHARGE + 990);
+
+        let piece = flow.next_piece(16_000, u64::MAX).expect("data waits");
+        charged += flow.write(&mut Bytes::from_static(b"later"), usize::MAX).charged;
+        assert_eq!(flow.chunks.len(), 3, "what was sent stays as it is");
+        let rest = flow.next_piece(16_000, u64::MAX).expect("data waits");
+        assert_eq!((piece.length, rest.length), (1000, 5));
+        assert_eq!(flow.acknowledge(piece) + flow.acknowledge(rest), charged);
+    }
+
+    #[test]
+    fn a_tail_of_short_writes_ends_before_a_long_one_and_at_its_bound() {
+        let mut flow = SendFlow::new(1 << 20);
+        for _ in 0..50 {
+            flow.write(&mut Bytes::from(vec![1; 1000]), usize::MAX);
+        }
+        assert_eq!((flow.chunks.len(), flow.tail.len()), (2, 17_000));
+        flow.write(&mut Bytes::from(vec![2; 5000]), usize::MAX);
+        assert_eq!((flow.chunks.len(), flow.tail.len()), (4, 0));
+        assert_eq!(flow.reset(Code::CANCELLED), 55_000);
+    }
+
+    #[test]
     fn a_sliver_of_credit_waits_for_more_unless_it_is_all_that_is_wanted() {
         let mut flow = SendFlow::new(16_384);
         flow.write(&mut Bytes::from(vec![1; 40_000]), usize::MAX);
@@ -462,7 +533,7 @@ mod tests {
     fn credit_bounds_sending_and_a_little_more_bounds_writing() {
         let mut flow = SendFlow::new(1024);
         let mut bytes = Bytes::from(vec![1; 1 << 20]);
-        assert_eq!(flow.write(&mut bytes, usize::MAX) as u64, 1024 + WRITE_AHEAD);
+        assert_eq!(flow.write(&mut bytes, usize::MAX).taken as u64, 1024 + WRITE_AHEAD);
         assert_eq!(flow.next_piece(10_000, u64::MAX).expect("credit is left").length, 1024);
         assert_eq!(flow.next_piece(10_000, u64::MAX), None);
         assert!(flow.is_blocked());
