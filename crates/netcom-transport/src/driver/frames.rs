@@ -53,26 +53,42 @@ impl FrameReader {
 
     /// Joins packets' worth of bytes in a block and appends the frames that are complete, slices of
     /// it. The start of an unfinished frame stays where it is, unless it is so short that it would
-    /// pin the block for little.
+    /// pin the block for little. Whenever there are many, `take` empties the vector first.
     pub(crate) fn gather(
         &mut self,
         chunks: &[Bytes],
         frames: &mut Vec<Frame>,
+        mut take: impl FnMut(&mut Vec<Frame>),
     ) -> Result<(), DecodeError> {
         for chunk in chunks {
             if self.rest.capacity() - self.rest.len() < chunk.len() {
-                take_all(&mut self.rest, self.limits, frames)?;
+                self.drain_by(frames, &mut take)?;
                 let mut block = blocks::take();
                 block.extend_from_slice(&self.rest);
                 self.replace(block, true);
             }
             self.rest.extend_from_slice(chunk);
         }
-        let result = take_all(&mut self.rest, self.limits, frames);
+        let result = self.drain_by(frames, &mut take);
         if blocks::pins_too_much(self.rest.len()) {
             self.replace(BytesMut::from(&self.rest[..]), false);
         }
         result
+    }
+
+    fn drain_by(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        take: &mut impl FnMut(&mut Vec<Frame>),
+    ) -> Result<(), DecodeError> {
+        while let Some(mut frame) = wire::decode(&mut self.rest, self.limits)? {
+            unpin(&mut frame);
+            frames.push(frame);
+            if frames.len() >= MAX_FRAMES_PER_READ {
+                take(frames);
+            }
+        }
+        Ok(())
     }
 
     fn replace(&mut self, rest: BytesMut, is_block: bool) {
@@ -188,11 +204,28 @@ mod tests {
             let mut got = Vec::new();
             let chunks: Vec<Bytes> = bytes.chunks(packet).map(Bytes::copy_from_slice).collect();
             for read in chunks.chunks(packets) {
-                reader.gather(read, &mut got).unwrap();
+                reader.gather(read, &mut got, |_| panic!("these are few")).unwrap();
             }
             assert!(got == sent, "{packets} packets of {packet} bytes a read");
             assert!(reader.is_at_boundary() && !reader.is_block);
         }
+    }
+
+    fn gather(reader: &mut FrameReader, bytes: &[u8]) -> usize {
+        let (mut frames, mut longest) = (Vec::new(), 0);
+        let chunks: Vec<Bytes> = bytes.chunks(1400).map(Bytes::copy_from_slice).collect();
+        let take = |frames: &mut Vec<Frame>| {
+            longest = longest.max(frames.len());
+            frames.clear();
+        };
+        reader.gather(&chunks, &mut frames, take).unwrap();
+        longest.max(frames.len())
+    }
+
+    #[test]
+    fn the_shortest_frames_are_taken_before_they_are_many() {
+        let shortest = [0x80, 0].repeat(100_000);
+        assert_eq!(gather(&mut FrameReader::new(FrameLimits::QUIC), &shortest), 1024);
     }
 
     #[test]
@@ -200,9 +233,9 @@ mod tests {
         let mut bytes = BytesMut::new();
         encode(&data(1, 60_000), &mut bytes);
         let mut reader = FrameReader::new(FrameLimits::QUIC);
-        reader.gather(&[Bytes::copy_from_slice(&bytes[..100])], &mut Vec::new()).unwrap();
+        gather(&mut reader, &bytes[..100]);
         assert!(!reader.is_block && reader.rest.capacity() <= 128);
-        reader.gather(&[Bytes::copy_from_slice(&bytes[100..40_000])], &mut Vec::new()).unwrap();
+        gather(&mut reader, &bytes[100..40_000]);
         assert!(reader.is_block);
     }
 

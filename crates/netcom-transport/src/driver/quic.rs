@@ -270,7 +270,9 @@ impl Driver {
         match input {
             Input::Read(mut lane, chunks) => {
                 let count = chunks.iter().map(Bytes::len).sum();
-                let result = lane.frames.gather(&chunks, &mut self.frames);
+                let (client, id) = (&self.client, lane.id);
+                let take = |frames: &mut Vec<Frame>| client.receive(id, frames);
+                let result = lane.frames.gather(&chunks, &mut self.frames, take);
                 if !self.frames.is_empty() {
                     self.client.receive(lane.id, &mut self.frames);
                     frames::forget(&mut self.frames);
