@@ -116,10 +116,17 @@ impl Session {
         }
         let offer = std::mem::take(&mut send.budget_offer);
         self.core.offers.answer(offer);
-        // Who comes along overtakes neither those that stand in line nor those that were called.
         let turn = std::mem::take(&mut send.budget_turn);
-        let others = if is_contended { budget } else { self.core.offers.open };
-        let budget = budget.saturating_sub(others).max(turn.min(budget));
+        // Who comes along overtakes neither those that stand in line nor those that were called,
+        // unless nothing is kept: those may never come, and no acknowledgement would call anybody.
+        let free = if self.core.retained == 0 && turn == 0 {
+            budget
+        } else if is_contended {
+            0
+        } else {
+            budget.saturating_sub(self.core.offers.open)
+        };
+        let budget = free.max(turn.min(budget));
         let Written { taken, charged } = send.write(bytes, budget);
         send.budget_turn = turn.saturating_sub(taken);
         if taken == 0 && !bytes.is_empty() {

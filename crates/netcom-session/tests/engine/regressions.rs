@@ -579,6 +579,27 @@ fn what_was_delivered_is_still_known_after_the_session_ended_and_all_was_read() 
 }
 
 #[test]
+fn who_was_called_and_never_comes_keeps_nobody_from_writing() {
+    let mut config = Config::default();
+    config.send_budget = 64 << 10;
+    let mut pair = Pair::with(config, Duration::from_millis(1));
+    let (handle, _) = pair.connect();
+    let chunk = pattern(16 << 10, 1);
+    let absent: Vec<_> = (0..12).map(|_| open(&mut pair, A, handle)).collect();
+    for stream in &absent {
+        while write(&mut pair, A, *stream, Flow::Data, &chunk) > 0 {}
+    }
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.session(A, handle).stats().retained_bytes, 0);
+
+    let newcomer = open(&mut pair, A, handle);
+    for _ in 0..10 {
+        assert!(write(&mut pair, A, newcomer, Flow::Data, &chunk) > 0, "nothing else is kept");
+        pair.run_for(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn writers_that_share_the_session_s_budget_are_woken_when_they_can_write() {
     let mut config = Config::default();
     config.send_budget = 1 << 20;

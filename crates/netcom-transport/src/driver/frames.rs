@@ -31,7 +31,7 @@ impl FrameReader {
             self.rest.extend_from_slice(&chunk);
             return self.drain(frames);
         }
-        let result = take_all(&mut chunk, self.limits, frames);
+        let result = take_all(&mut chunk, self.limits, frames, |_| ());
         // Copied, so that an unfinished frame pins no read buffer.
         self.rest.extend_from_slice(&chunk);
         result
@@ -39,7 +39,7 @@ impl FrameReader {
 
     /// Appends the frames that are complete among the bytes held.
     pub(crate) fn drain(&mut self, frames: &mut Vec<Frame>) -> Result<(), DecodeError> {
-        let result = take_all(&mut self.rest, self.limits, frames);
+        let result = take_all(&mut self.rest, self.limits, frames, |_| ());
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         }
@@ -62,33 +62,18 @@ impl FrameReader {
     ) -> Result<(), DecodeError> {
         for chunk in chunks {
             if self.rest.capacity() - self.rest.len() < chunk.len() {
-                self.drain_by(frames, &mut take)?;
+                take_all(&mut self.rest, self.limits, frames, &mut take)?;
                 let mut block = blocks::take();
                 block.extend_from_slice(&self.rest);
                 self.replace(block, true);
             }
             self.rest.extend_from_slice(chunk);
         }
-        let result = self.drain_by(frames, &mut take);
+        let result = take_all(&mut self.rest, self.limits, frames, take);
         if blocks::pins_too_much(self.rest.len()) {
             self.replace(BytesMut::from(&self.rest[..]), false);
         }
         result
-    }
-
-    fn drain_by(
-        &mut self,
-        frames: &mut Vec<Frame>,
-        take: &mut impl FnMut(&mut Vec<Frame>),
-    ) -> Result<(), DecodeError> {
-        while let Some(mut frame) = wire::decode(&mut self.rest, self.limits)? {
-            unpin(&mut frame);
-            frames.push(frame);
-            if frames.len() >= MAX_FRAMES_PER_READ {
-                take(frames);
-            }
-        }
-        Ok(())
     }
 
     fn replace(&mut self, rest: BytesMut, is_block: bool) {
@@ -129,10 +114,14 @@ fn take_all(
     buf: &mut BytesMut,
     limits: FrameLimits,
     frames: &mut Vec<Frame>,
+    mut take: impl FnMut(&mut Vec<Frame>),
 ) -> Result<(), DecodeError> {
     while let Some(mut frame) = wire::decode(buf, limits)? {
         unpin(&mut frame);
         frames.push(frame);
+        if frames.len() >= MAX_FRAMES_PER_READ {
+            take(frames);
+        }
     }
     Ok(())
 }
