@@ -19,3 +19,9 @@ mod process;
 mod strangers;
 mod tap;
 mod victim;
+
+use peak_alloc::PeakAlloc;
+
+/// Tells what the program uses, apart from what the allocator keeps for itself.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;

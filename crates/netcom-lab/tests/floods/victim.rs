@@ -64,6 +64,7 @@ async fn serve(address: &str, limits: &Limits, appetite: Appetite) {
             }
             question = questions.next_line() => match question.unwrap().as_deref() {
                 Some("RECEIVED") => println!("RECEIVED {}", received.load(Ordering::Relaxed)),
+                Some("ALLOCATED") => println!("ALLOCATED {}", crate::ALLOCATOR.current_usage()),
                 Some("SESSIONS") => println!("SESSIONS {}", node.commander().sessions().len()),
                 Some("STOP") => {
                     node.close().await;
