@@ -6,8 +6,8 @@ use bytes::{BufMut, BytesMut};
 use crate::{
     Fault,
     wire::{
-        DecodeError, Frame, FrameLimits, data_head_len, decode, encode, encode_head, encoded_len,
-        kind,
+        Data, DecodeError, Frame, FrameLimits, begin_data, data_head_len, decode, encode,
+        encode_head, encoded_len, kind,
     },
 };
 
@@ -103,10 +103,27 @@ fn check_round_trip(frame: &Frame, limits: FrameLimits) {
         let open = data.open.as_ref();
         let expected = data_head_len(data.stream, data.offset, open, data.bytes.len());
         assert_eq!(head.len(), expected, "{frame:?}");
+        check_begin(data, &whole, limits);
     }
     assert_eq!(decode(&mut whole, limits).as_ref(), Ok(&Some(frame.clone())));
     assert!(whole.is_empty(), "{frame:?}");
 }
 
+/// A frame of data whose last byte is missing begins as the whole one, once its head is there.
+fn check_begin(data: &Data, whole: &[u8], limits: FrameLimits) {
+    let mut there = BytesMut::from(&whole[..whole.len() - 1]);
+    let Some((began, payload)) = begin_data(&mut there, limits, 1).expect("valid") else {
+        // Without the last byte the head may still go on, as far as the shortest frames tell.
+        assert!(data.bytes.len() < LONGEST_HEAD, "{data:?}");
+        assert_eq!(there, whole[..whole.len() - 1], "nothing is taken");
+        return;
+    };
+    assert_eq!(payload, data.bytes.len());
+    assert_eq!(Data { bytes: data.bytes.clone(), ..began }, *data);
+    assert_eq!(there, whole[whole.len() - payload..whole.len() - 1]);
+}
+
+/// More than the head of a frame of data takes.
+const LONGEST_HEAD: usize = 300;
 /// An input arrives in about so many pieces.
 const PIECES: usize = 64;

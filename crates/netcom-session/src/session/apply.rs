@@ -57,19 +57,19 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn apply_data(&mut self, data: Data, now: Time) -> Result<Effect, Violation> {
+    pub(crate) fn apply_data(&mut self, mut data: Data, now: Time) -> Result<Effect, Violation> {
         self.check_open(&data)?;
         let (id, flow) = (data.stream, data.flow);
         match self.find(id, now)? {
             Found::Retired => return Ok(Effect::Useless),
             Found::Embryo(mut stream) => {
                 // Checked on the stream before it is entered: a violation leaves no trace.
-                let received = take_data(&mut stream, &data, now)?;
+                let received = take_data(&mut stream, &mut data, now)?;
                 self.traffic.add(received.0);
                 self.enter(*stream);
             }
             Found::Known => {
-                let taken = self.change_stream(id, |stream| take_data(stream, &data, now));
+                let taken = self.change_stream(id, |stream| take_data(stream, &mut data, now));
                 let Some((received, effect)) = taken.transpose()? else {
                     return Ok(Effect::Useless);
                 };
@@ -281,7 +281,12 @@ impl Core {
     }
 }
 
-fn take_data(stream: &mut Stream, data: &Data, now: Time) -> Result<(Received, Effect), Violation> {
+/// Gives a stream the payload of a frame.
+fn take_data(
+    stream: &mut Stream,
+    data: &mut Data,
+    now: Time,
+) -> Result<(Received, Effect), Violation> {
     check_errors_unused(stream, data.fin_errors)?;
     let describes = data.open.is_some() && !stream.is_known;
     let is_released = stream.is_released;
@@ -295,7 +300,7 @@ fn take_data(stream: &mut Stream, data: &Data, now: Time) -> Result<(Received, E
     if is_released && !receive.is_stopped() {
         receive.discard();
     }
-    let received = receive.receive(data.offset, data.bytes.clone(), data.fin)?;
+    let received = receive.receive(data.offset, std::mem::take(&mut data.bytes), data.fin)?;
     let ended_errors = data.fin_errors && end_errors(stream);
     let changed = received.fresh > 0 || received.ended || describes || ended_errors;
     Ok((received, if changed { Effect::Changed } else { Effect::Useless }))

@@ -63,7 +63,7 @@ impl Batch {
     pub(crate) fn push(&mut self, lane: LaneId, frame: &Frame) {
         wire::encode_head(frame, &mut self.heads);
         match frame {
-            Frame::Data(data) => self.payloads.push(data.bytes.clone()),
+            Frame::Data(data) => self.payloads.extend_from_slice(data.bytes.parts()),
             Frame::Datagram(datagram) => self.payloads.push(datagram.bytes.clone()),
             _ => {}
         }

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{config::MAX_FLOW_GAPS, event::Violation};
-use crate::{Code, Time};
+use crate::{Code, Time, wire::Payload};
 
 /// Bytes from the peer, in order for the reader, with gaps until those are filled.
 #[derive(Debug)]
@@ -110,10 +110,11 @@ impl ReceiveFlow {
     pub(crate) fn receive(
         &mut self,
         offset: u64,
-        bytes: Bytes,
+        payload: impl Into<Payload>,
         fin: bool,
     ) -> Result<Received, Violation> {
-        let length = bytes.len() as u64;
+        let payload = payload.into();
+        let length = payload.len() as u64;
         let end = offset.checked_add(length).ok_or(Violation::new(Code::FLOW_CONTROL))?;
         self.check_end(end, fin)?;
         if end > self.max {
@@ -132,11 +133,17 @@ impl ReceiveFlow {
             // Dropped, but not useless: the sender could not know.
             return Ok(Received { fresh: news, repeated: length - news, ended });
         }
-        let fresh = if offset <= self.next {
-            self.take_in_order(offset, bytes)
-        } else {
-            self.take_beyond(offset, &bytes)
-        };
+        let copy_below = if payload.is_in_parts() { 0 } else { COPY_BELOW };
+        let (mut fresh, mut at) = (0, offset);
+        for bytes in payload {
+            let end = at + bytes.len() as u64;
+            fresh += if at <= self.next {
+                self.take_in_order(at, bytes, copy_below)
+            } else {
+                self.take_beyond(at, &bytes)
+            };
+            at = end;
+        }
         Ok(Received { fresh, repeated: length - fresh, ended })
     }
 
@@ -167,6 +174,15 @@ impl ReceiveFlow {
 
     /// Moves up to `max` bytes in order to the end of `chunks`. Returns how many.
     pub(crate) fn read(&mut self, max: usize, chunks: &mut VecDeque<Bytes>) -> usize {
+        let all = usize::try_from(self.next - self.read).unwrap_or(usize::MAX);
+        if all <= max && chunks.is_empty() {
+            // The reader's empty queue, with its room, is the flow's from now on.
+            std::mem::swap(&mut self.ready, chunks);
+            chunks.extend(self.take_tail());
+            self.read = self.next;
+            self.spare_room();
+            return all;
+        }
         let mut left = max;
         while left > 0 {
             let Some(mut chunk) = self.ready.pop_front().or_else(|| self.take_tail()) else {
@@ -179,11 +195,16 @@ impl ReceiveFlow {
             left -= chunk.len();
             chunks.push_back(chunk);
         }
+        self.spare_room();
+        self.read += (max - left) as u64;
+        max - left
+    }
+
+    /// Frees a queue that is empty and was long.
+    fn spare_room(&mut self) {
         if self.ready.is_empty() && self.ready.capacity() > SPARE_CHUNKS {
             self.ready = VecDeque::new();
         }
-        self.read += (max - left) as u64;
-        max - left
     }
 
     /// Drops what came and what will come. Returns the bytes dropped.
@@ -318,7 +339,7 @@ impl ReceiveFlow {
         if is_consistent { Ok(()) } else { Err(Violation::new(Code::FINAL_SIZE)) }
     }
 
-    fn take_in_order(&mut self, offset: u64, mut bytes: Bytes) -> u64 {
+    fn take_in_order(&mut self, offset: u64, mut bytes: Bytes, copy_below: usize) -> u64 {
         let known = self.next - offset;
         if known >= bytes.len() as u64 {
             return 0;
@@ -327,7 +348,7 @@ impl ReceiveFlow {
         bytes.split_off_front(known);
         // What fills the gap may overlap what waits behind it.
         let mut fresh = bytes.len() as u64;
-        self.append(bytes);
+        self.append(bytes, copy_below);
         let mut run_end = None;
         while let Some(entry) = self.beyond.first_entry() {
             let start = *entry.key();
@@ -343,7 +364,7 @@ impl ReceiveFlow {
             fresh -= overlap.min(length);
             if overlap < length {
                 waiting.split_off_front(overlap);
-                self.append(waiting);
+                self.append(waiting, COPY_BELOW);
             }
         }
         debug_assert!(self.next >= before + fresh);
@@ -402,12 +423,13 @@ impl ReceiveFlow {
         self.gaps = 0;
     }
 
-    fn append(&mut self, bytes: Bytes) {
+    /// Queues what comes next; what is shorter than `copy_below` is copied.
+    fn append(&mut self, bytes: Bytes, copy_below: usize) {
         self.next += bytes.len() as u64;
         if bytes.is_empty() {
             return;
         }
-        if bytes.len() >= COPY_BELOW {
+        if bytes.len() >= copy_below {
             if let Some(tail) = self.take_tail() {
                 self.ready.push_back(tail);
             }
@@ -449,7 +471,7 @@ const COPY_BELOW: usize = 8 << 10;
 /// How much of small pieces is copied together.
 const MAX_TAIL: usize = 32 << 10;
 /// Room for buffers that an idle flow keeps.
-const SPARE_CHUNKS: usize = 4;
+const SPARE_CHUNKS: usize = 64;
 /// Below this round trip the scheduler's pauses, not the path, decide how wide a window must be.
 const MIN_TUNING_RTT: Duration = Duration::from_millis(1);
 
@@ -532,6 +554,47 @@ mod tests {
             flow.receive(0, Bytes::from_static(b"0123456789"), false).expect("the gap");
             assert_eq!((flow.gaps(), read_all(&mut flow).len()), (0, 200_010));
         }
+    }
+
+    #[test]
+    fn parts_of_a_payload_are_kept_as_they_are_and_short_pieces_are_copied_together() {
+        let whole = Bytes::from((0..=255).collect::<Vec<u8>>());
+        let parts: Vec<Bytes> = (0..4).map(|n| whole.slice(n * 64..n * 64 + 64)).collect();
+        let mut flow = flow();
+        let received = flow.receive(0, Payload::of_parts(parts), false).expect("within credit");
+        assert_eq!(received.fresh, 256);
+        for offset in [256, 260] {
+            flow.receive(offset, Bytes::from_static(b"tail"), false).expect("within credit");
+        }
+        let mut chunks = VecDeque::new();
+        assert_eq!(flow.read(100, &mut chunks), 100);
+        assert_eq!(flow.read(1000, &mut chunks), 164, "behind what the reader has");
+        let lengths: Vec<usize> = chunks.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [64, 36, 28, 64, 64, 8]);
+        assert_eq!(chunks[0].as_ptr(), whole.as_ptr());
+        assert!(chunks.iter().flatten().copied().take(256).eq(0..=255));
+    }
+
+    #[test]
+    fn a_reader_whose_queue_is_empty_gets_all_at_once() {
+        let mut flow = flow();
+        let parts = vec![Bytes::from_static(b"abc"), Bytes::from_static(b"def")];
+        flow.receive(0, Payload::of_parts(parts), false).expect("within credit");
+        flow.receive(6, Bytes::from_static(b"g"), true).expect("within credit");
+        let mut chunks = VecDeque::new();
+        assert_eq!(flow.read(7, &mut chunks), 7);
+        assert_eq!(chunks, ["abc", "def", "g"]);
+        assert!(flow.is_finished());
+    }
+
+    #[test]
+    fn parts_that_overlap_what_came_before_give_their_bytes_once() {
+        let mut flow = flow();
+        flow.receive(2, Bytes::from_static(b"cd"), false).expect("within credit");
+        let parts = ["ab", "cde", "f"].map(Bytes::from).to_vec();
+        let received = flow.receive(0, Payload::of_parts(parts), true).expect("within credit");
+        assert_eq!((received.fresh, received.repeated), (4, 2));
+        assert_eq!(read_all(&mut flow), b"abcdef");
     }
 
     #[test]

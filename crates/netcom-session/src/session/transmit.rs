@@ -12,7 +12,8 @@ use super::{
 use crate::{
     Flow, StreamId, Time,
     wire::{
-        Blocked, Close, Credit, Data, Frame, LinkRole, LinkState, LinkUpdate, Open, Reset, Stop,
+        Blocked, Close, Credit, Data, Frame, LinkRole, LinkState, LinkUpdate, Open, Payload, Reset,
+        Stop,
     },
 };
 
@@ -214,7 +215,7 @@ impl Core {
             fin: piece.fin,
             fin_errors,
             open: piece.open.then_some(Open { class, protocol }),
-            bytes: Bytes::new(),
+            bytes: Payload::default(),
         };
         batch.push_data(crate::LaneId(lane as u64), &data, piece.length, |payload| {
             send.append_payload(piece, payload);

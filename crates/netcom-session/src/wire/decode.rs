@@ -8,8 +8,8 @@ use crate::{
     wire::{
         Blocked, Close, Credit, Data, Datagram, DecodeError, Flaw, Frame, Lack, LinkRole,
         LinkState, LinkUpdate, MAX_CONTROL_BODY, MAX_DATA_BODY, MAX_DATA_BODY_QUIC, MAX_DATAGRAM,
-        MAX_HELLO_BODY, MAX_REASON, MAX_VARINT, MAX_WAIT_MS, Open, Reset, SessionKey, Stop, bits,
-        hello, kind, reader::Reader, varint,
+        MAX_HELLO_BODY, MAX_PROTOCOL, MAX_REASON, MAX_VARINT, MAX_WAIT_MS, Open, Payload, Reset,
+        SessionKey, Stop, bits, hello, kind, reader::Reader, varint,
     },
 };
 
@@ -38,22 +38,16 @@ impl FrameLimits {
 /// When no byte that may follow can make a valid frame of it: at once for an unknown type or a
 /// declared length beyond its limit, before any of the body arrives.
 pub fn decode(buf: &mut BytesMut, limits: FrameLimits) -> Result<Option<Frame>, DecodeError> {
-    let Some((&kind, after_kind)) = buf.split_first() else {
+    let Some((kind, length, rest)) = start(buf, limits)? else {
         return Ok(None);
     };
-    let limit = body_limit(kind, limits)?;
-    let Some((length, rest)) = varint::read(after_kind) else {
-        return Ok(None);
-    };
-    let fitting = usize::try_from(length).ok().filter(|length| *length <= limit);
-    let length = fitting.ok_or(DecodeError::TooLarge { kind, length, limit })?;
     let Some(body) = rest.get(..length) else {
         return Ok(None);
     };
     let end = buf.len().saturating_sub(rest.len()).saturating_add(length);
     if kind == kind::DATA {
-        let (mut data, payload) = data(body).map_err(|flaw| malformed(kind, flaw))?;
-        data.bytes = take_payload(buf, end, payload);
+        let (mut data, payload) = data(body, length).map_err(|flaw| malformed(kind, flaw))?;
+        data.bytes = take_payload(buf, end, payload).into();
         return Ok(Some(Frame::Data(data)));
     }
     let (mut frame, payload) = other(kind, body)?;
@@ -64,6 +58,49 @@ pub fn decode(buf: &mut BytesMut, limits: FrameLimits) -> Result<Option<Frame>, 
         _ => {}
     }
     Ok(Some(frame))
+}
+
+/// Takes the head of a DATA frame off the front of `buf`, if it is all there and at least `least`
+/// bytes of payload belong to it. Returns the frame without its payload, and how long that is:
+/// what of it is in `buf` stays there.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn begin_data(
+    buf: &mut BytesMut,
+    limits: FrameLimits,
+    least: usize,
+) -> Result<Option<(Data, usize)>, DecodeError> {
+    let Some((kind::DATA, length, rest)) = start(buf, limits)? else {
+        return Ok(None);
+    };
+    let body = rest.get(..length).unwrap_or(rest);
+    if length < least || body.len() < length.min(MAX_DATA_HEAD) {
+        return Ok(None);
+    }
+    let (data, payload) = data(body, length).map_err(|flaw| malformed(kind::DATA, flaw))?;
+    if payload < least {
+        return Ok(None);
+    }
+    let head = length.saturating_sub(payload);
+    buf.advance(buf.len().saturating_sub(rest.len()).saturating_add(head));
+    Ok(Some((data, payload)))
+}
+
+/// The kind and the length of the frame that `buf` starts with, and what follows the length.
+#[inline]
+fn start(buf: &[u8], limits: FrameLimits) -> Result<Option<(u8, usize, &[u8])>, DecodeError> {
+    let Some((&kind, after_kind)) = buf.split_first() else {
+        return Ok(None);
+    };
+    let limit = body_limit(kind, limits)?;
+    let Some((length, rest)) = varint::read(after_kind) else {
+        return Ok(None);
+    };
+    let fitting = usize::try_from(length).ok().filter(|length| *length <= limit);
+    let length = fitting.ok_or(DecodeError::TooLarge { kind, length, limit })?;
+    Ok(Some((kind, length, rest)))
 }
 
 /// Drops the frame that ends at `end` off the front of `buf`, except its last `payload` bytes.
@@ -84,10 +121,11 @@ fn body_limit(kind: u8, limits: FrameLimits) -> Result<usize, DecodeError> {
     }
 }
 
-/// Reads DATA up to its payload and tells how many bytes that has.
+/// Reads DATA up to its payload and tells how many bytes that has, of a body of `length` bytes, of
+/// which all may be there or only the first.
 #[inline]
-fn data(body: &[u8]) -> Result<(Data, usize), Flaw> {
-    let mut body = Reader::new(body);
+fn data(there: &[u8], length: usize) -> Result<(Data, usize), Flaw> {
+    let mut body = Reader::new(there);
     let stream = StreamId(body.varint()?);
     let set = body.byte()?;
     let offset = body.varint()?;
@@ -106,12 +144,13 @@ fn data(body: &[u8]) -> Result<(Data, usize), Flaw> {
     } else {
         return Err(Flaw::Bits);
     };
-    let payload = body.rest().len();
+    let head = there.len().saturating_sub(body.rest().len());
+    let payload = length.saturating_sub(head);
     let fits = u64::try_from(payload).ok().and_then(|length| offset.checked_add(length));
     if fits.is_none_or(|end| end > MAX_VARINT) {
         return Err(Flaw::Offset);
     }
-    Ok((Data { stream, flow, offset, fin, fin_errors, open, bytes: Bytes::new() }, payload))
+    Ok((Data { stream, flow, offset, fin, fin_errors, open, bytes: Payload::default() }, payload))
 }
 
 /// The protocol's name is copied: it lives as long as its stream and would pin the read buffer.
@@ -256,3 +295,6 @@ fn within(kind: u8, length: usize, limit: usize) -> Result<(), DecodeError> {
 fn malformed(kind: u8, flaw: Flaw) -> DecodeError {
     DecodeError::Malformed { kind, flaw }
 }
+
+/// The longest head of DATA behind its length: stream, bits, offset, class and protocol.
+const MAX_DATA_HEAD: usize = 8 + 1 + 8 + 1 + 1 + MAX_PROTOCOL;

@@ -1,7 +1,9 @@
 //! Writes frames.
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
-use bytes::{BufMut, BytesMut};
+use std::slice;
+
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
     Class, Flow, StreamId,
@@ -18,10 +20,10 @@ use crate::{
 /// to [`MAX_VARINT`](super::MAX_VARINT), names, reasons, proofs and lists to their limits, and a
 /// HELLO beyond 16 KiB loses its first finals.
 pub fn encode_head(frame: &Frame, out: &mut BytesMut) {
-    let mut body = Counter(payload(frame).len());
+    let mut body = Counter(payload_len(frame));
     write_body_head(frame, &mut body);
     // The payload counts in the length, but goes elsewhere.
-    out.reserve(MAX_FRAME_HEAD.saturating_add(body.0).saturating_sub(payload(frame).len()));
+    out.reserve(MAX_FRAME_HEAD.saturating_add(body.0).saturating_sub(payload_len(frame)));
     out.put_u8(kind_of(frame));
     put_varint(out, as_number(body.0));
     write_body_head(frame, out);
@@ -40,13 +42,13 @@ pub(crate) fn encode_data_head(data: &Data, payload_len: usize, out: &mut BytesM
 /// Appends the whole frame, payload included. Otherwise as [`encode_head`].
 pub fn encode(frame: &Frame, out: &mut BytesMut) {
     encode_head(frame, out);
-    out.extend_from_slice(payload(frame));
+    payload(frame).iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// How many bytes [`encode`] appends.
 #[must_use]
 pub fn encoded_len(frame: &Frame) -> usize {
-    let mut body = Counter(payload(frame).len());
+    let mut body = Counter(payload_len(frame));
     write_body_head(frame, &mut body);
     sum([1, varint::len(as_number(body.0)), body.0])
 }
@@ -84,12 +86,16 @@ fn as_number(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn payload(frame: &Frame) -> &[u8] {
+fn payload(frame: &Frame) -> &[Bytes] {
     match frame {
-        Frame::Data(data) => &data.bytes,
-        Frame::Datagram(datagram) => &datagram.bytes,
+        Frame::Data(data) => data.bytes.parts(),
+        Frame::Datagram(datagram) => slice::from_ref(&datagram.bytes),
         _ => &[],
     }
+}
+
+fn payload_len(frame: &Frame) -> usize {
+    payload(frame).iter().fold(0, |sum, part| sum.saturating_add(part.len()))
 }
 
 fn kind_of(frame: &Frame) -> u8 {

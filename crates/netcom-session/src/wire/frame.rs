@@ -6,6 +6,7 @@ use bytes::Bytes;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
 
+use super::Payload;
 use crate::{Class, Code, Flow, InstanceId, LaneId, LinkId, SessionId, StreamId};
 
 /// One message between two engines. Every frame means the same on any lane of any link at any
@@ -98,7 +99,7 @@ pub struct Data {
     /// Describes the stream; only and always at offset 0 of the initiator's data flow.
     pub open: Option<Open>,
     /// The bytes.
-    pub bytes: Bytes,
+    pub bytes: Payload,
 }
 
 /// What the first frame of a stream says about it.

@@ -5,12 +5,14 @@ mod encode;
 mod error;
 mod frame;
 mod hello;
+mod payload;
 mod reader;
 mod varint;
 
-pub use decode::{FrameLimits, decode};
+pub use decode::{FrameLimits, begin_data, decode};
 pub(crate) use encode::encode_data_head;
 pub use encode::{data_head_len, data_room, encode, encode_head, encoded_len};
 pub use error::{DecodeError, Flaw};
 pub use frame::*;
+pub use payload::Payload;
 pub use varint::MAX_VARINT;

@@ -47,7 +47,7 @@ impl Hostile {
             fin,
             fin_errors: false,
             open: (offset == 0).then_some(open),
-            bytes: Bytes::from_static(bytes),
+            bytes: Bytes::from_static(bytes).into(),
         })
     }
 

@@ -228,7 +228,7 @@ fn first_data(pair: &Pair, index: u64, bytes: &'static [u8]) -> Frame {
         fin: false,
         fin_errors: false,
         open: Some(Open { class: Class::Normal, protocol: Bytes::from_static(b"test/1") }),
-        bytes: Bytes::from_static(bytes),
+        bytes: Bytes::from_static(bytes).into(),
     })
 }
 

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use netcom_session::{
     Class, Flow, StreamId,
     wire::{
-        Data, Frame, FrameLimits, MAX_DATA_BODY, Open, SessionKey, data_head_len, data_room,
-        decode, encode, encode_head, encoded_len,
+        Data, Frame, FrameLimits, MAX_DATA_BODY, Open, SessionKey, begin_data, data_head_len,
+        data_room, decode, encode, encode_head, encoded_len,
     },
 };
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ fn a_frame_of_each_type_survives_the_round_trip() {
 fn a_head_and_its_payload_make_the_whole_frame() {
     for frame in every_frame() {
         let payload = match &frame {
-            Frame::Data(data) => data.bytes.clone(),
+            Frame::Data(data) => data.bytes.parts().concat().into(),
             Frame::Datagram(datagram) => datagram.bytes.clone(),
             _ => Bytes::new(),
         };
@@ -111,8 +111,36 @@ fn payloads_are_slices_of_the_buffer_and_names_are_copies() {
         panic!("{frame:?} is data");
     };
 
-    assert!(range.contains(&data.bytes.as_ptr()));
+    assert!(range.contains(&data.bytes.parts()[0].as_ptr()));
     assert!(!range.contains(&data.open.expect("opens").protocol.as_ptr()));
+}
+
+#[test]
+fn a_long_frame_begins_once_its_head_is_there_and_leaves_its_payload() {
+    let open = Some(Open { class: Class::Bulk, protocol: vec![b'p'; 255].into() });
+    let (stream, flow, bytes) = (StreamId(1 << 40), Flow::Data, vec![7; 5000].into());
+    let data = Data { stream, flow, offset: 0, fin: true, fin_errors: true, open, bytes };
+    let whole = encoded(&Frame::Data(data.clone()));
+    let head = whole.len() - 5000;
+    for there in 0..head {
+        let mut buf = BytesMut::from(&whole[..there]);
+        assert_eq!(begin_data(&mut buf, FrameLimits::TLS, 5000), Ok(None), "{there} bytes");
+        assert_eq!(buf.len(), there);
+    }
+    let mut buf = BytesMut::from(&whole[..head + 20]);
+    assert_eq!(begin_data(&mut buf, FrameLimits::TLS, 5001), Ok(None), "shorter than asked for");
+    let (began, payload) = begin_data(&mut buf, FrameLimits::TLS, 5000).unwrap().unwrap();
+    assert_eq!((payload, &buf[..]), (5000, &[7; 20][..]));
+    assert_eq!(Data { bytes: data.bytes.clone(), ..began }, data);
+}
+
+#[test]
+fn a_head_that_breaks_the_rules_is_refused_though_its_payload_is_missing() {
+    for (bits, offset) in [(0x80, 0), (0x04, 5), (0x08, 0)] {
+        let mut buf = BytesMut::from(&[0x01, 0x53, 0x88, 0x00, bits, offset][..]);
+        buf.resize(400, 0);
+        assert!(begin_data(&mut buf, FrameLimits::TLS, 1000).is_err(), "{bits:#x} at {offset}");
+    }
 }
 
 #[test]

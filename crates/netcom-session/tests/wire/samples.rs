@@ -64,7 +64,7 @@ pub(crate) fn every_frame() -> Vec<Frame> {
 fn every_data() -> Vec<Frame> {
     let open = |class, protocol: &'static str| Some(Open { class, protocol: protocol.into() });
     let data = |flow, offset, fin, fin_errors, open, bytes: &'static str| {
-        let (stream, bytes) = (StreamId(6), bytes.into());
+        let (stream, bytes) = (StreamId(6), Bytes::from(bytes).into());
         Frame::Data(Data { stream, flow, offset, fin, fin_errors, open, bytes })
     };
     vec![
@@ -188,7 +188,7 @@ fn any_data() -> impl Strategy<Value = Data> {
                 fin,
                 fin_errors: fin && both && flow == Flow::Data,
                 open: open.map(|(class, protocol)| Open { class, protocol }),
-                bytes,
+                bytes: bytes.into(),
             }
         },
     )

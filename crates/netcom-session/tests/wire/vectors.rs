@@ -130,7 +130,7 @@ fn describe_data(data: &Data) -> Value {
         "fin": data.fin,
         "fin_errors": data.fin_errors,
         "open": open,
-        "bytes": HEXLOWER.encode(&data.bytes),
+        "bytes": HEXLOWER.encode(&data.bytes.parts().concat()),
     })
 }
 

@@ -1,9 +1,9 @@
-//! From chunks of bytes to frames, without a copy where a frame lies within one chunk.
+//! From chunks of bytes to frames, without a copy where a frame lies within one chunk, or is long.
 
 use bytes::{Bytes, BytesMut};
 use netcom_session::wire::{self, DecodeError, Frame, FrameLimits};
 
-use super::blocks;
+use super::{blocks, long::LongFrame};
 
 /// Reads the frames of one lane.
 #[derive(Debug)]
@@ -13,12 +13,14 @@ pub(crate) struct FrameReader {
     rest: BytesMut,
     /// It lies in a block of the pool.
     is_block: bool,
+    /// A long frame that began before `rest`.
+    long: Option<LongFrame>,
 }
 
 impl FrameReader {
     /// Starts at a frame's boundary.
     pub(crate) fn new(limits: FrameLimits) -> Self {
-        Self { limits, rest: BytesMut::new(), is_block: false }
+        Self { limits, rest: BytesMut::new(), is_block: false, long: None }
     }
 
     /// Takes a chunk in and appends the frames that are complete.
@@ -51,29 +53,50 @@ impl FrameReader {
         self.rest.extend_from_slice(chunk);
     }
 
-    /// Joins packets' worth of bytes in a block and appends the frames that are complete, slices of
-    /// it. The start of an unfinished frame stays where it is, unless it is so short that it would
-    /// pin the block for little. Whenever there are many, `take` empties the vector first.
+    /// Takes packets' worth of bytes in and appends the frames that are complete. The payload of a
+    /// long one stays in its packets, if `may_hold` allows to begin with one; everything else is
+    /// joined in a block, and frames are slices of it. The start of an unfinished frame stays in
+    /// the block, unless it is so short that it would pin the block for little. Whenever there are
+    /// many frames, `take` empties the vector first.
     pub(crate) fn gather(
         &mut self,
-        chunks: &[Bytes],
+        chunks: impl IntoIterator<Item = Bytes>,
+        may_hold: bool,
         frames: &mut Vec<Frame>,
         mut take: impl FnMut(&mut Vec<Frame>),
     ) -> Result<(), DecodeError> {
-        for chunk in chunks {
+        // What came behind the link's first frame was held without being read.
+        take_all(&mut self.rest, self.limits, frames, &mut take)?;
+        for mut chunk in chunks {
+            if let Some(long) = &mut self.long {
+                long.take(&mut chunk);
+                if long.is_whole() {
+                    frames.extend(self.long.take().map(LongFrame::finish));
+                }
+            }
+            if chunk.is_empty() {
+                continue;
+            }
             if self.rest.capacity() - self.rest.len() < chunk.len() {
-                take_all(&mut self.rest, self.limits, frames, &mut take)?;
                 let mut block = blocks::take();
                 block.extend_from_slice(&self.rest);
                 self.replace(block, true);
             }
-            self.rest.extend_from_slice(chunk);
+            self.rest.extend_from_slice(&chunk);
+            take_all(&mut self.rest, self.limits, frames, &mut take)?;
+            if may_hold {
+                self.long = LongFrame::begin(&mut self.rest, self.limits)?;
+            }
         }
-        let result = take_all(&mut self.rest, self.limits, frames, take);
         if blocks::pins_too_much(self.rest.len()) {
             self.replace(BytesMut::from(&self.rest[..]), false);
         }
-        result
+        Ok(())
+    }
+
+    /// Whether it holds packets of a long frame.
+    pub(crate) fn holds_packets(&self) -> bool {
+        self.long.is_some()
     }
 
     fn replace(&mut self, rest: BytesMut, is_block: bool) {
@@ -90,7 +113,7 @@ impl FrameReader {
 
     /// Whether the bytes so far end at a frame's boundary.
     pub(crate) fn is_at_boundary(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && self.long.is_none()
     }
 }
 
@@ -129,7 +152,10 @@ fn take_all(
 /// Copies a payload that would pin a read buffer many times its size.
 fn unpin(frame: &mut Frame) {
     let bytes = match frame {
-        Frame::Data(data) => &mut data.bytes,
+        Frame::Data(data) => match data.bytes.as_slice_mut() {
+            Some(bytes) => bytes,
+            None => return,
+        },
         Frame::Datagram(datagram) => &mut datagram.bytes,
         Frame::Auth(proof) => proof,
         _ => return,
@@ -156,7 +182,7 @@ mod tests {
             fin: false,
             fin_errors: false,
             open: None,
-            bytes: Bytes::from(vec![offset as u8; length]),
+            bytes: vec![offset as u8; length].into(),
         })
     }
 
@@ -188,27 +214,42 @@ mod tests {
         for frame in &sent {
             encode(frame, &mut bytes);
         }
-        for (packet, packets) in [(1200, 1), (1200, 10), (1452, 64), (60_000, 3)] {
+        let cuts = [(1, 64), (100, 7), (1200, 1), (1200, 10), (1452, 64), (60_000, 3)];
+        for ((packet, packets), may_hold) in
+            cuts.into_iter().flat_map(|cut| [(cut, true), (cut, false)])
+        {
             let mut reader = FrameReader::new(FrameLimits::QUIC);
             let mut got = Vec::new();
-            let chunks: Vec<Bytes> = bytes.chunks(packet).map(Bytes::copy_from_slice).collect();
-            for read in chunks.chunks(packets) {
-                reader.gather(read, &mut got, |_| panic!("these are few")).unwrap();
+            let chunks = bytes.chunks(packet).map(Bytes::copy_from_slice);
+            for read in chunks.collect::<Vec<_>>().chunks(packets) {
+                let few = |_: &mut Vec<Frame>| panic!("these are few");
+                reader.gather(read.to_vec(), may_hold, &mut got, few).unwrap();
             }
-            assert!(got == sent, "{packets} packets of {packet} bytes a read");
+            assert!(got == sent, "{packets} packets of {packet} bytes a read, held: {may_hold}");
             assert!(reader.is_at_boundary() && !reader.is_block);
         }
     }
 
     fn gather(reader: &mut FrameReader, bytes: &[u8]) -> usize {
         let (mut frames, mut longest) = (Vec::new(), 0);
-        let chunks: Vec<Bytes> = bytes.chunks(1400).map(Bytes::copy_from_slice).collect();
+        let chunks = bytes.chunks(1400).map(Bytes::copy_from_slice);
         let take = |frames: &mut Vec<Frame>| {
             longest = longest.max(frames.len());
             frames.clear();
         };
-        reader.gather(&chunks, &mut frames, take).unwrap();
+        reader.gather(chunks, false, &mut frames, take).unwrap();
         longest.max(frames.len())
+    }
+
+    #[test]
+    fn what_came_behind_the_first_frame_waits_for_nothing_more() {
+        let (sent, mut bytes) = ([Frame::Ping { nonce: 1 }, data(0, 30_000)], BytesMut::new());
+        sent.iter().for_each(|frame| encode(frame, &mut bytes));
+        let mut reader = FrameReader::new(FrameLimits::QUIC);
+        reader.hold(&bytes);
+        let mut got = vec![reader.next().unwrap().unwrap()];
+        reader.gather([], true, &mut got, |_| panic!("these are few")).unwrap();
+        assert_eq!(got, sent);
     }
 
     #[test]
@@ -237,7 +278,7 @@ mod tests {
         let mut got = Vec::new();
         FrameReader::new(FrameLimits::TLS).push(bytes, &mut got).unwrap();
         let is_slice = |frame: &Frame| match frame {
-            Frame::Data(data) => range.contains(&data.bytes.as_ptr()),
+            Frame::Data(data) => range.contains(&data.bytes.parts()[0].as_ptr()),
             _ => false,
         };
         assert!(is_slice(&got[0]));

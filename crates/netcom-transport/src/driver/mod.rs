@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod frames;
+mod long;
 pub(crate) mod memory;
 mod outgoing;
 mod pace;

@@ -73,6 +73,8 @@ struct Driver {
     lanes: Lanes,
     batch: Batch,
     frames: Vec<Frame>,
+    /// Lanes that hold packets of an unfinished frame.
+    holding: usize,
     /// A lane ended inside a frame.
     is_truncated: bool,
 }
@@ -182,6 +184,7 @@ async fn run(link: QuicLink, client: Arc<dyn LinkClient>, wakeup: Arc<Wakeup>) -
         inputs: FuturesUnordered::new(),
         batch: Batch::new(),
         frames: Vec::new(),
+        holding: 0,
         is_truncated: false,
     };
     driver.run(lane).await
@@ -272,7 +275,10 @@ impl Driver {
                 let count = chunks.iter().map(Bytes::len).sum();
                 let (client, id) = (&self.client, lane.id);
                 let take = |frames: &mut Vec<Frame>| client.receive(id, frames);
-                let result = lane.frames.gather(&chunks, &mut self.frames, take);
+                self.holding -= usize::from(lane.frames.holds_packets());
+                let may_hold = self.holding < MAX_HOLDING;
+                let result = lane.frames.gather(chunks, may_hold, &mut self.frames, take);
+                self.holding += usize::from(lane.frames.holds_packets());
                 if !self.frames.is_empty() {
                     self.client.receive(lane.id, &mut self.frames);
                     frames::forget(&mut self.frames);
@@ -284,6 +290,7 @@ impl Driver {
             // A lane that ends says nothing about the streams on it. The first one's end between
             // two frames is the goodbye.
             Input::LaneEnded { lane, is_finished } => {
+                self.holding -= usize::from(lane.frames.holds_packets());
                 self.is_truncated |= !lane.frames.is_at_boundary();
                 if lane.id == LaneId(0) && is_finished && !self.is_truncated {
                     return Err(End::PeerFinished);
@@ -432,3 +439,5 @@ const MAX_LANES_EVER: u64 = 4096;
 /// Packets' worth of bytes taken from a lane at once.
 const CHUNKS: usize = 64;
 const FIRST_READ: usize = 64 * 1024;
+/// Lanes that may hold packets of an unfinished frame, which pin half a mebibyte at most.
+const MAX_HOLDING: usize = 8;

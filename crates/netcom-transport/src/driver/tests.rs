@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use netcom_identity::SecretKey;
 use netcom_session::{
     Code, Flow, StreamId,
@@ -82,7 +82,7 @@ fn data(length: usize) -> Frame {
         fin: false,
         fin_errors: false,
         open: None,
-        bytes: Bytes::from(vec![7; length]),
+        bytes: vec![7; length].into(),
     })
 }
 

@@ -216,7 +216,7 @@ impl Intruder {
             fin: false,
             fin_errors: false,
             open: (offset == 0).then_some(Open { class: Class::Normal, protocol }),
-            bytes: Bytes::copy_from_slice(bytes),
+            bytes: Bytes::copy_from_slice(bytes).into(),
         })
     }
 }

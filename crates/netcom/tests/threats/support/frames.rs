@@ -70,7 +70,7 @@ pub(crate) fn samples() -> Vec<FrameKind> {
 }
 
 fn data(n: &[u64], flow: Flow) -> Frame {
-    let (stream, offset, bytes) = (StreamId(n[0]), n[1], Bytes::from_static(b"bytes"));
+    let (stream, offset, bytes) = (StreamId(n[0]), n[1], Bytes::from_static(b"bytes").into());
     let opens = offset == 0 && flow == Flow::Data;
     let protocol = Bytes::from_static(b"netcom/bytes/1");
     let open = opens.then_some(Open { class: Class::Normal, protocol });
