@@ -38,7 +38,7 @@ impl FrameLimits {
 /// When no byte that may follow can make a valid frame of it: at once for an unknown type or a
 /// declared length beyond its limit, before any of the body arrives.
 pub fn decode(buf: &mut BytesMut, limits: FrameLimits) -> Result<Option<Frame>, DecodeError> {
-    let Some((kind, length, rest)) = start(buf, limits)? else {
+    let Some(Start { kind, length, rest }) = start(buf, limits)? else {
         return Ok(None);
     };
     let Some(body) = rest.get(..length) else {
@@ -72,7 +72,7 @@ pub fn begin_data(
     limits: FrameLimits,
     least: usize,
 ) -> Result<Option<(Data, usize)>, DecodeError> {
-    let Some((kind::DATA, length, rest)) = start(buf, limits)? else {
+    let Some(Start { kind: kind::DATA, length, rest }) = start(buf, limits)? else {
         return Ok(None);
     };
     let body = rest.get(..length).unwrap_or(rest);
@@ -88,9 +88,17 @@ pub fn begin_data(
     Ok(Some((data, payload)))
 }
 
-/// The kind and the length of the frame that `buf` starts with, and what follows the length.
+/// The start of a frame.
+struct Start<'a> {
+    kind: u8,
+    length: usize,
+    /// The body, as far as it is there, and what follows it.
+    rest: &'a [u8],
+}
+
+/// Reads the kind and the length of the frame that `buf` starts with.
 #[inline]
-fn start(buf: &[u8], limits: FrameLimits) -> Result<Option<(u8, usize, &[u8])>, DecodeError> {
+fn start(buf: &[u8], limits: FrameLimits) -> Result<Option<Start<'_>>, DecodeError> {
     let Some((&kind, after_kind)) = buf.split_first() else {
         return Ok(None);
     };
@@ -100,7 +108,7 @@ fn start(buf: &[u8], limits: FrameLimits) -> Result<Option<(u8, usize, &[u8])>, 
     };
     let fitting = usize::try_from(length).ok().filter(|length| *length <= limit);
     let length = fitting.ok_or(DecodeError::TooLarge { kind, length, limit })?;
-    Ok(Some((kind, length, rest)))
+    Ok(Some(Start { kind, length, rest }))
 }
 
 /// Drops the frame that ends at `end` off the front of `buf`, except its last `payload` bytes.

@@ -108,8 +108,8 @@ impl Parts {
     }
 }
 
-/// Payloads of this length and more are taken so.
-const LONG: usize = 16 << 10;
+/// Payloads of this length and more are taken so: those of streams whose windows are wide.
+const LONG: usize = 32 << 10;
 /// The least that a packet of a long frame carries as a rule.
 const USUAL_PACKET: usize = 1024;
 /// A part shorter than this is copied: its entry in a queue would be long beside it.
@@ -156,7 +156,7 @@ mod tests {
         let alone: Vec<Bytes> = (0..4).map(|_| packets(1400, 40).swap_remove(20)).collect();
         let parts = parts_of(alone.clone());
         assert_eq!(lengths(&parts), [4 * 1400]);
-        assert!(alone.iter().all(|packet| packet.is_unique()), "nothing pins the buffers");
+        assert!(alone.iter().all(Bytes::is_unique), "nothing pins the buffers");
     }
 
     #[test]

@@ -30,8 +30,8 @@ impl ByteReceiver {
     }
 
     /// The next bytes, at most `max` of them, without a copy; `None` at the end of the data. They
-    /// come as they lie in memory: over TCP by 16 KiB at most, over QUIC often packet by packet. Who
-    /// wants them in one buffer reads by [`AsyncRead`]. Dropping the future loses nothing.
+    /// come as they lie in memory: over TCP by 16 KiB at most, over QUIC often packet by packet.
+    /// Who wants them in one buffer reads by [`AsyncRead`]. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`StreamError`] once everything that arrived was read: the data is not whole.
