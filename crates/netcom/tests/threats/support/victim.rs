@@ -76,14 +76,15 @@ impl Victim {
         Some(Self { child, input, lines, folder, peer, tcp, quic })
     }
 
-    /// Bytes of memory it uses now.
+    /// Bytes of memory it uses now, without the pages of its own program, which come as they are
+    /// needed and, where the program was not in memory, many at a time.
     pub(crate) fn resident(&self) -> u64 {
-        self.status("VmRSS:")
+        self.status("VmRSS:").saturating_sub(self.status("RssFile:"))
     }
 
     /// The most it used since [`Self::forget_peak`].
     pub(crate) fn peak(&self) -> u64 {
-        self.status("VmHWM:")
+        self.status("VmHWM:").saturating_sub(self.status("RssFile:"))
     }
 
     pub(crate) fn forget_peak(&self) {
