@@ -115,7 +115,8 @@ const USUAL_PACKET: usize = 1024;
 /// A part shorter than this is copied: its entry in a queue would be long beside it.
 const SHORT: usize = 512;
 /// A run shorter than this is copied: an eighth of the 64 KiB that one read of the socket brings
-/// at most, all of which a run may pin.
+/// at most, all of which a run may pin. Two such buffers that the allocator laid side by side look
+/// like one, so it can be twice that, never more: all between the ends of a run belongs to it.
 const SHORT_RUN: usize = 8 << 10;
 /// The most bytes between the payloads of two packets of one read: the end of one and the head of
 /// the next.

@@ -439,5 +439,5 @@ const MAX_LANES_EVER: u64 = 4096;
 /// Packets' worth of bytes taken from a lane at once.
 const CHUNKS: usize = 64;
 const FIRST_READ: usize = 64 * 1024;
-/// Lanes that may hold packets of an unfinished frame, which pin half a mebibyte at most.
+/// Lanes that may hold packets of an unfinished frame, which pin half a mebibyte as a rule.
 const MAX_HOLDING: usize = 8;
