@@ -1,5 +1,7 @@
 //! QUIC: endpoints that dial and listen on one socket.
 
+mod bursts;
+
 use std::{
     io,
     net::SocketAddr,
@@ -11,13 +13,14 @@ use futures_util::future::join_all;
 use netcom_identity::PeerId;
 use parking_lot::Mutex;
 use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig, ValidationTokenConfig, VarInt,
+    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime as _, ServerConfig,
+    TokioRuntime, TransportConfig, ValidationTokenConfig, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{task::JoinSet, time};
 
+use self::bursts::BurstSocket;
 use crate::{
     address::{self, Endpoint as Address},
     admission::Slot,
@@ -274,7 +277,9 @@ fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoin
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    Endpoint::new(EndpointConfig::default(), server, socket.into(), Arc::new(TokioRuntime))
+    let socket = BurstSocket::new(TokioRuntime.wrap_udp_socket(socket.into())?);
+    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    Endpoint::new_with_abstract_socket(config, server, socket, runtime)
 }
 
 /// Whether packets from a socket bound to `local` get to `remote`.
