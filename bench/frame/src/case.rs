@@ -57,7 +57,7 @@ pub struct Plan {
 }
 
 /// One case in one round.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Measurement {
     /// In the case's unit; of latencies, the median of the round's samples.
     pub value: f64,

@@ -70,8 +70,8 @@ pub(super) const ZENOH: [Case; 6] =
 pub(super) const TONIC: [Case; 2] = [Case::Request, Case::InFlight];
 
 /// What zenoh does over TLS when both ends send at once.
-pub(super) const ZENOH_TLS: [(Case, &str); 2] =
-    [(Case::BulkBoth, TWO_TASKS), (Case::InFlight, TWO_TASKS)];
+pub(super) const ZENOH_TLS: [(Case, &str); 3] =
+    [(Case::BulkBoth, TWO_TASKS), (Case::Request, TWO_TASKS), (Case::InFlight, TWO_TASKS)];
 const TWO_TASKS: &str = "zenoh-link-tls reads and writes one TLS stream from two tasks without a \
     lock, which breaks the stream when both are busy \
     (https://github.com/eclipse-zenoh/zenoh/issues/2557)";

@@ -145,9 +145,17 @@ impl Report {
         }
     }
 
-    /// How many measurements failed.
-    pub(crate) fn failures(&self) -> usize {
-        self.peers.iter().map(|peer| peer.failures.len()).sum()
+    /// How many failed measurements leave a gap: ours, and those of a case that failed in every
+    /// round. What others now and then fail in is told, and left out of their medians.
+    pub(crate) fn gaps(&self) -> usize {
+        let is_gap = |peer: &PeerReport, failure: &Failure| {
+            peer.peer.is_ours() || !peer.cases.contains_key(&failure.case)
+        };
+        let gaps = self
+            .peers
+            .iter()
+            .map(|peer| peer.failures.iter().filter(|failure| is_gap(peer, failure)).count());
+        gaps.sum()
     }
 
     /// Makes the medians when the last round is over.
@@ -265,3 +273,31 @@ pub(crate) fn save(report: &Report, file: &Path) -> Result<()> {
 
 const SCHEMA: u32 = 3;
 const GIBIBYTE: f64 = (1_u64 << 30) as f64;
+
+#[cfg(test)]
+mod tests {
+    use frame::Event;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_of_others_is_a_gap_only_where_no_round_makes_up_for_it() {
+        let settings = Settings::new(&Plan::QUICK, 2, None);
+        let peers = [Peer::NetcomTcp, Peer::ZenohTls];
+        let mut report = Report::new(settings, Machine::look(), &peers);
+        let failed = || {
+            let mut findings = Findings::default();
+            findings.note(Event::Failed(Case::Bulk, "the stream broke".into()));
+            findings
+        };
+
+        report.add(Peer::ZenohTls, 1, failed(), None);
+        assert_eq!(report.gaps(), 1);
+        let mut measured = Findings::default();
+        measured.note(Event::Measured(Case::Bulk, Measurement::default()));
+        report.add(Peer::ZenohTls, 2, measured, None);
+        assert_eq!(report.gaps(), 0);
+        report.add(Peer::NetcomTcp, 1, failed(), None);
+        assert_eq!(report.gaps(), 1);
+    }
+}

@@ -218,9 +218,9 @@ impl Head {
 fn is_long(transmit: &Transmit<'_>, capacity: usize) -> bool {
     let length = transmit.contents.len();
     capacity > LONG_PACKETS
-        && transmit.segment_size.is_some_and(|packet| {
-            length >= LONG_PACKETS * packet && length.is_multiple_of(packet)
-        })
+        && transmit
+            .segment_size
+            .is_some_and(|packet| length >= LONG_PACKETS * packet && length.is_multiple_of(packet))
 }
 
 fn is_blocked(result: &io::Result<()>) -> bool {
