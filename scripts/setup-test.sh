@@ -17,6 +17,7 @@ missing_packages() {
     for pair in ip:iproute2 git:git; do
         has "${pair%%:*}" || printf '%s\n' "${pair##*:}"
     done
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3-venv
 }
 
 install_packages() {

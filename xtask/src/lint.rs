@@ -35,6 +35,8 @@ pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
         if has_extension(&path, "rs") {
             code.push_str(&text);
             findings.extend(secret_findings(&path, &text));
+        } else if path.starts_with("python/tests/") {
+            code.push_str(&text);
         }
         if path.ends_with("Cargo.toml") {
             manifests.push((path, text));
@@ -97,7 +99,11 @@ fn text_findings(path: &str, text: &str) -> Vec<Finding> {
         if rust && let Some(word) = STUBS.iter().find(|&&word| line.contains(word)) {
             found(format!("an open end ({word}): finish it or file an issue"));
         }
-        if rust && path.starts_with("crates/") && line.contains(UNSAFE) {
+        if rust
+            && path.starts_with("crates/")
+            && !UNSAFE_FILES.contains(&path)
+            && line.contains(UNSAFE)
+        {
             found("unsafe code outside the crates that ARCHITECTURE.md lists".to_owned());
         }
         if let Some(home) = HOMES.iter().find(|home| names_a_path_under(line, home)) {
@@ -237,7 +243,8 @@ fn conformance_findings(path: &str, text: &str, code: &str) -> Vec<Finding> {
         let mut named = evidence.contains("`make bench`");
         for name in evidence.split('`').skip(1).step_by(2).filter(|name| is_function(name)) {
             named = true;
-            if !code.contains(&format!("fn {name}(")) {
+            let (rust, python) = (format!("fn {name}("), format!("def {name}("));
+            if !code.contains(&rust) && !code.contains(&python) {
                 found(format!("{id}: there is no test {name}"));
             }
         }
@@ -347,6 +354,8 @@ const STUBS: [&str; 6] = [
     concat!("not imple", "mented"),
 ];
 const UNSAFE: &str = concat!("unsafe", "_code");
+/// As ARCHITECTURE.md lists them.
+const UNSAFE_FILES: [&str; 1] = ["crates/netcom-python/src/buffer.rs"];
 
 #[cfg(test)]
 mod tests {

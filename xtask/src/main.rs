@@ -2,6 +2,7 @@
 
 mod lint;
 mod proto;
+mod python;
 mod rel;
 mod run;
 mod tally;
@@ -19,6 +20,7 @@ cargo xtask COMMAND
   test [-p CRATE]…   every check and every test; ends with `N passed, N failed, N skipped`
   lint               the project's own rules: lengths, stubs, paths, manifests, generated code
   proto [--check]    writes the code generated from proto/, or checks that it is current
+  stubs              writes the type stubs of the Python package's native half
   threat T-N         the tests of one threat of docs/security.md, with what they measure
   bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
   rel LINE           the long form of a reliability line, such as R-1; without LINE: which there are
@@ -46,6 +48,11 @@ fn chore() -> Result<ExitCode> {
                 _ => bail!("usage: cargo xtask proto [--check]"),
             };
             proto::generate(check).map(|()| ExitCode::SUCCESS)
+        }
+        "stubs" => {
+            let environment = python::Environment::open(&root())?;
+            let environment = environment.context("Python 3.11 or later is needed, with venv")?;
+            environment.stubs(false).map(|()| ExitCode::SUCCESS)
         }
         "threat" => threat(&args).map(|()| ExitCode::SUCCESS),
         "bench" => bench(&args).map(|()| ExitCode::SUCCESS),

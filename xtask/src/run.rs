@@ -12,7 +12,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cargo, lint_or_fail, say,
+    cargo, lint_or_fail,
+    python::Environment,
+    say,
     tally::{Tally, skip_reason},
 };
 
@@ -39,7 +41,9 @@ pub(crate) fn all(root: &Path, args: &[String]) -> Result<ExitCode> {
     } else {
         run.skip("dependencies: cargo-deny is not installed");
     }
-    if has("nextest") {
+    if is_python_alone(&scope) {
+        run.note("the tests of netcom-python are those of the Python package");
+    } else if has("nextest") {
         run.tests("tests", |tally| nextest(root, &scope, tally));
     } else {
         run.note("cargo-nextest is not installed: tests share processes, without a time limit");
@@ -53,20 +57,38 @@ pub(crate) fn all(root: &Path, args: &[String]) -> Result<ExitCode> {
     if has_library(root, &scope) {
         documentation(&mut run, &scope);
     }
+    if scope.iter().any(|word| word == "--workspace" || word == PYTHON) {
+        python(root, &mut run)?;
+    }
     Ok(run.close(env::var_os("NETCOM_NO_SKIP").is_some_and(|set| set == "1")))
 }
 
 fn documentation(run: &mut Run, scope: &[String]) {
-    run.tests("doctests", |tally| {
-        let mut tests = cargo();
-        tests.arg("test").args(scope).args(["--no-fail-fast", "--doc"]).args(locked());
-        watch(&mut tests, tally)
-    });
+    // The examples of the Python package are Python, and its tests run them.
+    if !is_python_alone(scope) {
+        run.tests("doctests", |tally| {
+            let mut tests = cargo();
+            tests.arg("test").args(scope).args(["--no-fail-fast", "--doc"]).args(locked());
+            watch(&mut tests, tally)
+        });
+    }
     run.check("documentation", || {
         let mut doc = cargo();
         doc.arg("doc").args(scope).args(locked()).args(["--lib", "--no-deps"]);
         succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+}
+
+fn python(root: &Path, run: &mut Run) -> Result<()> {
+    let Some(environment) = Environment::open(root)? else {
+        run.skip("Python: no python3 of 3.11 or later with venv is installed");
+        return Ok(());
+    };
+    run.check("python wheel", || environment.install());
+    run.check("python stubs", || environment.stubs(true));
+    run.check("python types", || environment.types());
+    run.tests("python tests", |tally| watch(&mut environment.tests(), tally));
+    Ok(())
 }
 
 /// What has happened so far.
@@ -185,6 +207,10 @@ fn has_library(root: &Path, scope: &[String]) -> bool {
     })
 }
 
+fn is_python_alone(scope: &[String]) -> bool {
+    scope.last().is_some_and(|word| word == PYTHON) && scope.len() == 2
+}
+
 /// On CI the committed lock file is what is tested.
 fn locked() -> Option<&'static str> {
     env::var_os("CI").map(|_| "--locked")
@@ -279,6 +305,9 @@ fn unescape(text: &str) -> String {
         [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
     ENTITIES.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
+
+/// The crate whose tests are in Python.
+const PYTHON: &str = "netcom-python";
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,11 @@ impl Tally {
             let (_, counts) = counts.split_once(". ")?;
             return Some(Self::count(counts.split(';')));
         }
+        if let Some(counts) = line.strip_prefix("===") {
+            // pytest's last line, as `=== 1 failed, 2 passed in 0.10s ===`.
+            let (counts, _) = counts.trim_matches(['=', ' ']).split_once(" in ")?;
+            return Some(Self::count(counts.split(',')));
+        }
         let (_, counts) = line.trim_start().strip_prefix("Summary [")?.split_once("run: ")?;
         Some(Self::count(counts.split(',')))
     }
@@ -41,7 +46,7 @@ impl Tally {
             };
             match what {
                 "passed" => tally.passed += number,
-                "failed" | "timed" | "exec" => tally.failed += number,
+                "failed" | "timed" | "exec" | "error" | "errors" => tally.failed += number,
                 "skipped" | "ignored" => tally.skipped += number,
                 _ => {} // measured, filtered out
             }
@@ -109,6 +114,8 @@ mod tests {
                 (4, 0, 1),
             ),
             ("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured", (1, 2, 0)),
+            ("=== 1 failed, 20 passed, 3 skipped, 2 errors in 61.20s (0:01:01) ===", (20, 3, 3)),
+            ("============ 21 passed in 1.48s ============", (21, 0, 0)),
             (
                 "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m1\u{1b}[0m test run: \
                  \u{1b}[1m1\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m skipped",

@@ -11,13 +11,14 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Each crate and the crates of ours that it may use. Nothing may use the laboratory.
-const DIRECTION: [(&str, &[&str]); 8] = [
+const DIRECTION: [(&str, &[&str]); 9] = [
     ("netcom-identity", &[]),
     ("netcom-session", &["netcom-identity"]),
     ("netcom-transport", &["netcom-identity", "netcom-session"]),
     ("netcom-discovery", &["netcom-identity"]),
     ("netcom", &["netcom-discovery", "netcom-identity", "netcom-session", "netcom-transport"]),
     ("netcom-cli", &["netcom"]),
+    ("netcom-python", &["netcom"]),
     (
         "netcom-lab",
         &[

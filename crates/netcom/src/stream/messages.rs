@@ -92,8 +92,8 @@ impl MessageStream {
 
     /// Gives the stream up in both directions.
     pub fn reset(&mut self, code: u32) {
-        self.sender.sender.reset(code);
-        self.receiver.receiver.stop(code);
+        self.sender.reset(code);
+        self.receiver.stop(code);
     }
 
     /// The stream's number in its session.
@@ -140,9 +140,19 @@ impl MessageSender {
     pub async fn finish(&mut self) -> Result<(), StreamError> {
         self.sender.finish().await
     }
+
+    /// Gives the messages up: the peer sees `code` after what it has received so far.
+    pub fn reset(&mut self, code: u32) {
+        self.sender.reset(code);
+    }
 }
 
 impl MessageReceiver {
+    /// Tells the peer that nobody reads any more; it sees `code`.
+    pub fn stop(&mut self, code: u32) {
+        self.receiver.stop(code);
+    }
+
     /// The next message; `None` at the end. Dropping the future loses nothing.
     ///
     /// # Errors

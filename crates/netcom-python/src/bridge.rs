@@ -1,0 +1,252 @@
+//! From the core's threads to an asyncio loop: a queue, and one byte that says there is something.
+//!
+//! Whoever waits on a loop has an asyncio future there, under a number. The core's threads put
+//! that number in the queue and, for the first one, write to an event descriptor that the loop
+//! watches; they never take Python's lock. The loop then completes all futures whose numbers are
+//! in the queue, and starts the calls of handlers that came with them.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    fmt, mem,
+    os::fd::{AsRawFd as _, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Wake,
+};
+
+use parking_lot::Mutex;
+use pyo3::{
+    exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError},
+    intern,
+    prelude::*,
+    sync::PyOnceLock,
+};
+use rustix::event::EventfdFlags;
+
+use crate::serve::Call;
+
+/// One asyncio loop, as the core's threads reach it.
+pub(crate) struct Bridge {
+    queue: Mutex<Queue>,
+    /// The loop was told since it last looked.
+    is_told: AtomicBool,
+    bell: Bell,
+    /// The asyncio futures of those that wait; touched with Python's lock held.
+    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
+    event_loop: Py<PyAny>,
+}
+
+#[derive(Default)]
+struct Queue {
+    woken: Vec<u64>,
+    calls: VecDeque<Call>,
+}
+
+/// What makes the loop look.
+enum Bell {
+    Descriptor(OwnedFd),
+    /// For loops that watch no descriptors. Takes Python's lock.
+    Threadsafe,
+}
+
+/// Lets an operation on a loop go on.
+pub(crate) struct Waiter {
+    number: u64,
+    bridge: Arc<Bridge>,
+    is_woken: AtomicBool,
+}
+
+/// What the loop calls when it is told to look.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Wakeup {
+    bridge: Arc<Bridge>,
+}
+
+impl Bridge {
+    /// The bridge to the running loop.
+    pub(crate) fn current(py: Python<'_>) -> PyResult<Arc<Self>> {
+        let event_loop = running_loop(py)?;
+        BRIDGES.with_borrow_mut(|bridges| {
+            let known = bridges.iter().find(|bridge| bridge.event_loop.is(&event_loop));
+            if let Some(bridge) = known {
+                return Ok(Arc::clone(bridge));
+            }
+            bridges.retain(|bridge| !bridge.is_closed(py));
+            let bridge = Self::open(&event_loop)?;
+            bridges.push(Arc::clone(&bridge));
+            Ok(bridge)
+        })
+    }
+
+    fn open(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
+        let py = event_loop.py();
+        let new = |bell| {
+            Arc::new(Self {
+                queue: Mutex::default(),
+                is_told: AtomicBool::new(false),
+                bell,
+                waiting: Mutex::default(),
+                event_loop: event_loop.clone().unbind(),
+            })
+        };
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let descriptor = rustix::event::eventfd(0, flags)
+            .map_err(|error| PyOSError::new_err(format!("no event descriptor: {error}")))?;
+        let number = descriptor.as_raw_fd();
+        let bridge = new(Bell::Descriptor(descriptor));
+        let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
+        match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
+            Ok(_) => Ok(bridge),
+            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
+                Ok(new(Bell::Threadsafe))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a future on the loop that is completed when the waiter is woken.
+    pub(crate) fn wait<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
+        self.waiting.lock().insert(number, future.clone().unbind());
+        Ok(future)
+    }
+
+    /// Forgets who waits no more.
+    pub(crate) fn forget(&self, number: u64) {
+        // Dropped after the lock is gone: a finalizer may come here again.
+        let future = self.waiting.lock().remove(&number);
+        drop(future);
+    }
+
+    /// Brings a call of a handler to the loop.
+    pub(crate) fn call(self: &Arc<Self>, call: Call) {
+        self.queue.lock().calls.push_back(call);
+        self.tell();
+    }
+
+    fn tell(self: &Arc<Self>) {
+        if self.is_told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match &self.bell {
+            Bell::Descriptor(descriptor) => {
+                // Full only if the loop is told already.
+                let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());
+            }
+            Bell::Threadsafe => {
+                let bridge = Arc::clone(self);
+                // None once the interpreter ends, and then nobody waits.
+                Python::try_attach(|py| {
+                    let wakeup = Py::new(py, Wakeup { bridge })?;
+                    let name = intern!(py, "call_soon_threadsafe");
+                    self.event_loop.call_method1(py, name, (wakeup,))
+                });
+            }
+        }
+    }
+
+    /// Lets all go on that were woken, and starts the calls that came. What goes wrong with one of
+    /// them holds up no other.
+    fn answer(self: &Arc<Self>, py: Python<'_>) {
+        if let Bell::Descriptor(descriptor) = &self.bell {
+            let _ = rustix::io::read(descriptor, &mut [0; 8]);
+        }
+        self.is_told.store(false, Ordering::Release);
+        let Queue { woken, calls } = mem::take(&mut *self.queue.lock());
+        let event_loop = self.event_loop.bind(py);
+        for number in woken {
+            let future = self.waiting.lock().remove(&number);
+            if let Some(Err(error)) = future.map(|future| complete(future.bind(py))) {
+                error.write_unraisable(py, Some(event_loop));
+            }
+        }
+        for call in calls {
+            if let Err(error) = call.start(event_loop) {
+                error.write_unraisable(py, Some(event_loop));
+            }
+        }
+    }
+
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        let closed = self.event_loop.call_method0(py, intern!(py, "is_closed"));
+        closed.and_then(|closed| closed.is_truthy(py)).unwrap_or(true)
+    }
+}
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").finish_non_exhaustive()
+    }
+}
+
+impl Waiter {
+    pub(crate) fn new(bridge: Arc<Bridge>) -> Arc<Self> {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { number, bridge, is_woken: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn bridge(&self) -> &Arc<Bridge> {
+        &self.bridge
+    }
+
+    /// Takes wake-ups from now on; called before the future is polled.
+    pub(crate) fn arm(&self) {
+        self.is_woken.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for Waiter {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.bridge.queue.lock().woken.push(self.number);
+            self.bridge.tell();
+        }
+    }
+}
+
+#[pymethods]
+impl Wakeup {
+    fn __call__(&self, py: Python<'_>) {
+        self.bridge.answer(py);
+    }
+}
+
+/// Completes an asyncio future, unless it was cancelled meanwhile.
+fn complete(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let get = GET.import(py, "asyncio", "_get_running_loop")?;
+    let event_loop = get.call0()?;
+    if event_loop.is_none() {
+        return Err(PyRuntimeError::new_err(
+            "netcom works within asyncio: await this in a coroutine, as by asyncio.run(main())",
+        ));
+    }
+    Ok(event_loop)
+}
+
+thread_local! {
+    /// The bridges of this thread's loops; those of closed loops go when another is made.
+    static BRIDGES: RefCell<Vec<Arc<Bridge>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Numbers of waiters, never used again.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);

@@ -1,0 +1,165 @@
+//! A connection to a node.
+
+use std::time::Duration;
+
+use netcom::{OpenError, RequestOptions};
+use pyo3::{exceptions::PyValueError, prelude::*};
+
+use crate::{
+    buffer::{incoming, outgoing},
+    error::exception,
+    identity::{Multiaddr, NetId, PeerId},
+    operation::Operation,
+    runtime::Owned,
+    stream::{self, ByteStream, IncomingStreams, MessageStream, XStream},
+};
+
+/// A connection to a node.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Connection(Owned<netcom::Connection>);
+
+/// How a peer is reached, and why so.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Path {
+    /// `local`, `direct`, `relayed` or `waiting`.
+    kind: &'static str,
+    /// `tcp` or `quic`; `None` while no link works.
+    link: Option<String>,
+    /// The peer's address.
+    remote: Option<Py<Multiaddr>>,
+    /// Seconds of a round trip, once known.
+    rtt: Option<f64>,
+    /// Why this node and this way.
+    reason: String,
+    /// Links that stand by.
+    standby: usize,
+    text: String,
+}
+
+impl Connection {
+    pub(crate) fn new(connection: netcom::Connection) -> Self {
+        Self(Owned::new(connection))
+    }
+}
+
+#[pymethods]
+impl Connection {
+    #[pyo3(signature = (body, timeout, service, max_answer, view))]
+    fn request(
+        &self,
+        body: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        service: Option<&str>,
+        max_answer: Option<usize>,
+        view: bool,
+    ) -> PyResult<Operation> {
+        let (connection, body) = (self.0.get()?.clone(), outgoing(body)?);
+        let mut options = RequestOptions::new();
+        if let Some(timeout) = timeout {
+            options = options.timeout(duration(timeout)?);
+        }
+        if let Some(service) = service {
+            options = options.protocol(service);
+        }
+        if let Some(max_answer) = max_answer {
+            options = options.max_answer(max_answer);
+        }
+        let request = async move { connection.request_with(body, &options).await };
+        Ok(Operation::new(request, move |py, answer| {
+            incoming(py, answer.map_err(|error| exception(py, &error))?, view)
+        }))
+    }
+
+    fn bytes_stream(&self) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        Ok(Operation::new(async move { connection.bytes_stream().await }, |py, stream| {
+            Ok(Py::new(py, ByteStream::new(opened(py, stream)?))?.into_any())
+        }))
+    }
+
+    fn msg_stream(&self) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        Ok(Operation::new(async move { connection.msg_stream().await }, |py, stream| {
+            Ok(Py::new(py, MessageStream::new(opened(py, stream)?))?.into_any())
+        }))
+    }
+
+    fn x_stream(&self, service: Option<String>) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        let open = async move {
+            match service {
+                Some(service) => connection.open(&service).await,
+                None => connection.x_stream().await,
+            }
+        };
+        Ok(Operation::new(open, |py, stream| {
+            Ok(Py::new(py, XStream::new(opened(py, stream)?))?.into_any())
+        }))
+    }
+
+    fn incoming_streams(&self) -> PyResult<IncomingStreams> {
+        Ok(IncomingStreams(stream::half(self.0.get()?.incoming_streams())))
+    }
+
+    fn peer_id(&self) -> PyResult<PeerId> {
+        Ok(PeerId(self.0.get()?.peer_id()))
+    }
+
+    fn netid(&self) -> PyResult<Option<NetId>> {
+        Ok(self.0.get()?.netid().map(NetId::of))
+    }
+
+    fn path(&self, py: Python<'_>) -> PyResult<Path> {
+        let path = self.0.get()?.path();
+        let remote = path.remote.clone().map(|remote| Py::new(py, Multiaddr(remote)));
+        Ok(Path {
+            kind: match path.kind {
+                netcom::PathKind::Local => "local",
+                netcom::PathKind::Direct => "direct",
+                netcom::PathKind::Relayed => "relayed",
+                _ => "waiting",
+            },
+            link: path.link.map(|link| format!("{link:?}").to_lowercase()),
+            remote: remote.transpose()?,
+            rtt: path.rtt.map(|rtt| rtt.as_secs_f64()),
+            text: path.to_string(),
+            reason: path.reason,
+            standby: path.standby,
+        })
+    }
+
+    fn ping(&self) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        Ok(Operation::new(async move { connection.ping().await }, |py, rtt| {
+            Ok(rtt.map(|rtt| rtt.as_secs_f64()).into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+
+    fn close(&self, code: u32, reason: String) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        Ok(Operation::new(async move { connection.close(code, &reason).await }, |py, ()| {
+            Ok(py.None())
+        }))
+    }
+}
+
+#[pymethods]
+impl Path {
+    fn __str__(&self) -> &str {
+        &self.text
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<netcom.Path {}>", self.text)
+    }
+}
+
+/// A number of seconds.
+pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("{seconds} is no length of time in seconds")))
+}
+
+fn opened<T>(py: Python<'_>, stream: Result<T, OpenError>) -> PyResult<T> {
+    stream.map_err(|error| exception(py, &error))
+}

@@ -1,0 +1,190 @@
+//! Who: names of entities and of nodes.
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+use netcom::{DirectorySuffixes, Multiaddr as Address, SecretKey, Target, parse_peer_id};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+};
+
+use crate::error::bad_name;
+
+/// A name of an entity: its key, or what leads to it. With its secret, a node may speak for it.
+#[pyclass(frozen, name = "NetID", module = "netcom._native")]
+pub(crate) struct NetId {
+    target: Target,
+    secret: Option<SecretKey>,
+}
+
+/// A name of one node.
+#[pyclass(frozen, module = "netcom._native")]
+#[derive(Clone, Copy)]
+pub(crate) struct PeerId(pub(crate) netcom::PeerId);
+
+/// An address of a node, as `/ip4/192.0.2.1/tcp/4001/p2p/…`.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Multiaddr(pub(crate) Address);
+
+impl NetId {
+    pub(crate) fn of(netid: netcom::NetId) -> Self {
+        Self { target: Target::NetId(netid), secret: None }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn secret(&self) -> Option<&SecretKey> {
+        self.secret.as_ref()
+    }
+}
+
+#[pymethods]
+impl NetId {
+    /// Makes a key with its secret.
+    #[staticmethod]
+    fn generate() -> Self {
+        let secret = netcom::generate_key();
+        Self { target: Target::NetId(secret.net_id()), secret: Some(secret) }
+    }
+
+    /// Reads a secret of `export_secret`.
+    #[staticmethod]
+    fn from_secret(secret: &[u8]) -> PyResult<Self> {
+        let seed = <[u8; 32]>::try_from(secret)
+            .map_err(|_| PyValueError::new_err("a secret has 32 bytes"))?;
+        let secret = SecretKey::from_bytes(&seed);
+        Ok(Self { target: Target::NetId(secret.net_id()), secret: Some(secret) })
+    }
+
+    /// Reads a key, a PeerId, a petname, a name in a directory or a domain. Asks nobody.
+    #[staticmethod]
+    fn from_string(py: Python<'_>, text: &str) -> PyResult<Self> {
+        let target = Target::parse(text, &DirectorySuffixes::default());
+        let target = match target.map_err(|error| bad_name(py, &error))? {
+            Target::PeerId(peer) => match netcom::NetId::try_from(&peer) {
+                Ok(netid) => Target::NetId(netid),
+                Err(error) => return Err(bad_name(py, &error)),
+            },
+            Target::Ticket(_) | Target::Address(..) => {
+                return Err(bad_name(
+                    py,
+                    &"tickets and addresses name a node: use node.connect(…) with it",
+                ));
+            }
+            target => target,
+        };
+        Ok(Self { target, secret: None })
+    }
+
+    /// Reads a domain, and nothing else. Asks nobody.
+    #[staticmethod]
+    fn from_domain(py: Python<'_>, text: &str) -> PyResult<Self> {
+        let target = Target::domain(text.trim(), &DirectorySuffixes::default());
+        let target = target.map_err(|error| bad_name(py, &error))?;
+        Ok(Self { target, secret: None })
+    }
+
+    /// Whether the secret is known here.
+    #[getter]
+    fn has_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// The 32 bytes whoever has can speak for the entity.
+    fn export_secret(&self) -> PyResult<Vec<u8>> {
+        let secret = self.secret.as_ref();
+        let secret = secret.ok_or_else(|| PyValueError::new_err("the secret is not known here"))?;
+        Ok(secret.export_secret().to_vec())
+    }
+
+    fn __str__(&self) -> String {
+        self.target.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("NetID('{}')", self.target)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().target == self.target)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&self.target)
+    }
+
+    fn __reduce__(&self) -> PyResult<String> {
+        Err(PyTypeError::new_err("a NetID is not pickled, since it may hold a secret: use str()"))
+    }
+}
+
+#[pymethods]
+impl PeerId {
+    #[new]
+    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+        parse_peer_id(text.trim()).map(Self).map_err(|error| bad_name(py, &error))
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PeerId('{}')", self.0)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&self.0)
+    }
+}
+
+#[pymethods]
+impl Multiaddr {
+    #[new]
+    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+        text.parse().map(Self).map_err(|error| bad_name(py, &error))
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Multiaddr('{}')", self.0)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
+    }
+
+    fn __hash__(&self) -> u64 {
+        hash(&self.0)
+    }
+}
+
+/// Whom an argument means: a text, a NetID or a PeerId.
+pub(crate) fn target(py: Python<'_>, whom: &Bound<'_, PyAny>) -> PyResult<Target> {
+    if let Ok(netid) = whom.cast::<NetId>() {
+        return Ok(netid.get().target.clone());
+    }
+    if let Ok(peer) = whom.cast::<PeerId>() {
+        return Ok(Target::PeerId(peer.get().0));
+    }
+    if let Ok(text) = whom.extract::<&str>() {
+        return text.parse().map_err(|error: netcom::TargetError| bad_name(py, &error));
+    }
+    let kind = whom.get_type();
+    Err(PyTypeError::new_err(format!("a NetID, a PeerId or a text is needed, not {kind}")))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,230 @@
+//! A node.
+
+use std::{path::PathBuf, sync::Arc};
+
+use netcom::{NodeBuilder, Role, Target};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyDict, PyList},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    connection::{Connection, duration},
+    error::{bad_name, exception},
+    identity::{Multiaddr, NetId, PeerId, target},
+    operation::Operation,
+    runtime::Owned,
+    serve::Handler,
+};
+
+/// One running endpoint.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Node(Owned<netcom::Node>);
+
+/// The connections that peers open.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Incoming(Owned<Arc<Mutex<netcom::Incoming>>>);
+
+#[pymethods]
+impl Node {
+    /// Makes a node from settings, all of which may be left out.
+    #[staticmethod]
+    fn create(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<Operation> {
+        let builder = builder(py, settings)?;
+        Ok(Operation::new(async move { builder.build().await }, |py, node| {
+            let node = node.map_err(|error| exception(py, &error))?;
+            Ok(Py::new(py, Self(Owned::new(node)))?.into_any())
+        }))
+    }
+
+    #[pyo3(signature = (whom, service, needs, timeout, failover))]
+    fn connect(
+        &self,
+        py: Python<'_>,
+        whom: &Bound<'_, PyAny>,
+        service: Option<String>,
+        needs: Option<&Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+        failover: bool,
+    ) -> PyResult<Operation> {
+        let mut connect = self.0.get()?.connect_with(target(py, whom)?).failover(failover);
+        if let Some(service) = service {
+            connect = connect.service(service);
+        }
+        for (key, value) in needs.into_iter().flatten() {
+            connect = connect.where_is(key.extract::<String>()?, value.extract::<String>()?);
+        }
+        if let Some(timeout) = timeout {
+            connect = connect.timeout(duration(timeout)?);
+        }
+        Ok(Operation::new(connect.connect(), |py, connection| {
+            let connection = connection.map_err(|error| exception(py, &error))?;
+            Ok(Py::new(py, Connection::new(connection))?.into_any())
+        }))
+    }
+
+    fn discover_peer_id(&self, py: Python<'_>, peer: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let node = self.0.get()?.clone();
+        let Target::PeerId(peer) = target(py, peer)? else {
+            return Err(bad_name(py, &"a PeerId is needed; for an entity there is discover_netid"));
+        };
+        Ok(Operation::new(async move { node.discover_peer_id(peer).await }, |py, addresses| {
+            let addresses = addresses.map_err(|error| exception(py, &error))?;
+            Ok(list(py, addresses)?.into_any().unbind())
+        }))
+    }
+
+    fn discover_netid(&self, py: Python<'_>, netid: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let node = self.0.get()?.clone();
+        let Target::NetId(netid) = target(py, netid)? else {
+            return Err(bad_name(py, &"a NetID is needed; for a node there is discover_peer_id"));
+        };
+        Ok(Operation::new(async move { node.discover_netid(netid).await }, |py, nodes| {
+            let nodes = nodes.map_err(|error| exception(py, &error))?;
+            let found = PyDict::new(py);
+            for (peer, info) in nodes {
+                let told = PyDict::new(py);
+                told.set_item("addresses", list(py, info.addresses)?)?;
+                let metadata = PyDict::new(py);
+                for (key, value) in info.metadata.iter() {
+                    metadata.set_item(key, value)?;
+                }
+                told.set_item("metadata", metadata)?;
+                told.set_item("role", info.role.to_string())?;
+                let names = info.services.iter().map(ToString::to_string).collect::<Vec<_>>();
+                told.set_item("services", names)?;
+                found.set_item(PeerId(peer), told)?;
+            }
+            Ok(found.into_any().unbind())
+        }))
+    }
+
+    /// Answers requests that name no service by `start`, on the running loop.
+    fn on_request(&self, py: Python<'_>, start: Py<PyAny>) -> PyResult<()> {
+        let handler = Handler::new(py, start)?;
+        self.0.get()?.on_request(move |request| handler.clone().answer(request));
+        Ok(())
+    }
+
+    fn incoming(&self) -> PyResult<Incoming> {
+        Ok(Incoming(Owned::new(Arc::new(Mutex::new(self.0.get()?.incoming())))))
+    }
+
+    fn peer_id(&self) -> PyResult<PeerId> {
+        Ok(PeerId(self.0.get()?.peer_id()))
+    }
+
+    fn netid(&self) -> PyResult<Option<NetId>> {
+        Ok(self.0.get()?.netid().map(NetId::of))
+    }
+
+    fn role(&self) -> PyResult<String> {
+        Ok(self.0.get()?.role().to_string())
+    }
+
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        list(py, self.0.get()?.addresses())
+    }
+
+    fn ticket(&self) -> PyResult<String> {
+        Ok(self.0.get()?.ticket().to_string())
+    }
+
+    fn drain(&self, within: f64) -> PyResult<Operation> {
+        let (node, within) = (self.0.get()?.clone(), duration(within)?);
+        Ok(Operation::new(async move { node.drain(within).await }, |py, ()| Ok(py.None())))
+    }
+
+    fn close(&self) -> PyResult<Operation> {
+        let node = self.0.get()?.clone();
+        Ok(Operation::new(async move { node.close().await }, |py, ()| Ok(py.None())))
+    }
+}
+
+#[pymethods]
+impl Incoming {
+    /// The next connection; `None` once the node is closed.
+    fn next(&self) -> PyResult<Operation> {
+        let incoming = Arc::clone(self.0.get()?);
+        Ok(Operation::new(async move { incoming.lock().await.next().await }, |py, connection| {
+            let connection = connection.map(|connection| Py::new(py, Connection::new(connection)));
+            Ok(connection.transpose()?.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+}
+
+fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder> {
+    let mut builder = netcom::Node::builder();
+    for (name, value) in settings {
+        let name: String = name.extract()?;
+        builder = match name.as_str() {
+            "netid" => {
+                let netid = value.cast::<NetId>()?.get();
+                let secret = netid.secret().ok_or_else(|| {
+                    bad_name(
+                        py,
+                        &format!(
+                            "the secret of {} is not known here: give a NetID of NetID.generate() \
+                             or NetID.from_secret(…), or a data_dir that holds a proof for it",
+                            netid.target()
+                        ),
+                    )
+                })?;
+                builder.netid(secret.clone())
+            }
+            "identity" => {
+                let netid = value.cast::<NetId>()?.get();
+                let secret = netid.secret().ok_or_else(|| {
+                    PyValueError::new_err("identity= needs a key with its secret")
+                })?;
+                builder.identity(secret.clone())
+            }
+            "role" => builder.role(role(&value.extract::<String>()?)?),
+            "local" => builder.local(value.extract()?),
+            "cloud" => builder.cloud(value.extract()?),
+            "data_dir" => builder.data_dir(value.extract::<PathBuf>()?),
+            "registry" => builder.registry(value.extract::<PathBuf>()?),
+            "discovery" => builder
+                .discovery(value.extract::<&str>()?.parse().map_err(|error| bad_name(py, &error))?),
+            "listen" => {
+                for address in value.try_iter()? {
+                    let address: String = address?.str()?.to_string();
+                    builder = builder.listen(address.parse().map_err(|e| bad_name(py, &e))?);
+                }
+                builder
+            }
+            "metadata" => builder.metadata(metadata(&value)?),
+            _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
+        };
+    }
+    Ok(builder)
+}
+
+fn metadata(value: &Bound<'_, PyAny>) -> PyResult<netcom::Metadata> {
+    let mut metadata = netcom::Metadata::default();
+    for (key, value) in value.cast::<PyDict>()? {
+        metadata
+            .insert(key.extract::<&str>()?, value.extract::<&str>()?)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    }
+    Ok(metadata)
+}
+
+fn role(name: &str) -> PyResult<Role> {
+    match name {
+        "peer" => Ok(Role::Peer),
+        "server" => Ok(Role::Server),
+        "client" => Ok(Role::Client),
+        _ => Err(PyValueError::new_err(format!("no role is named {name}"))),
+    }
+}
+
+fn list<'py>(
+    py: Python<'py>,
+    addresses: impl IntoIterator<Item = netcom::Multiaddr>,
+) -> PyResult<Bound<'py, PyList>> {
+    let addresses = addresses.into_iter().map(|address| Py::new(py, Multiaddr(address)));
+    PyList::new(py, addresses.collect::<PyResult<Vec<_>>>()?)
+}

@@ -1,0 +1,298 @@
+//! Streams of bytes, of messages, and with errors beside the data.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use netcom::{
+    ByteReceiver, ByteSender, ErrorReceiver, ErrorSender, IncomingStream, MessageReceiver,
+    MessageSender, StreamError, StreamErrorMessage,
+};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyDict, PyList},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    buffer::{incoming, outgoing},
+    error::exception,
+    operation::Operation,
+    runtime::Owned,
+};
+
+/// A half of a stream: its calls wait for each other in the order in which they were made.
+type Half<T> = Owned<Arc<Mutex<T>>>;
+
+/// A stream of bytes in both directions.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct ByteStream {
+    sender: Half<ByteSender>,
+    receiver: Half<ByteReceiver>,
+    errors: Half<ErrorReceiver>,
+}
+
+/// A stream of messages in both directions.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct MessageStream {
+    sender: Half<MessageSender>,
+    receiver: Half<MessageReceiver>,
+}
+
+/// A stream of bytes with errors beside them, in both directions.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct XStream {
+    sender: Half<ByteSender>,
+    receiver: Half<ByteReceiver>,
+    error_sender: Half<ErrorSender>,
+    errors: Half<ErrorReceiver>,
+}
+
+/// The streams the peer opens.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct IncomingStreams(pub(crate) Half<netcom::IncomingStreams>);
+
+pub(crate) fn half<T>(value: T) -> Half<T> {
+    Owned::new(Arc::new(Mutex::new(value)))
+}
+
+impl ByteStream {
+    pub(crate) fn new(stream: netcom::ByteStream) -> Self {
+        let (sender, receiver, errors) = stream.into_parts();
+        Self { sender: half(sender), receiver: half(receiver), errors: half(errors) }
+    }
+}
+
+impl MessageStream {
+    pub(crate) fn new(stream: netcom::MessageStream) -> Self {
+        let (sender, receiver) = stream.into_split();
+        Self { sender: half(sender), receiver: half(receiver) }
+    }
+}
+
+impl XStream {
+    pub(crate) fn new(stream: netcom::XStream) -> Self {
+        let (sender, receiver, error_sender, errors) = stream.into_parts();
+        Self {
+            sender: half(sender),
+            receiver: half(receiver),
+            error_sender: half(error_sender),
+            errors: half(errors),
+        }
+    }
+}
+
+#[pymethods]
+impl ByteStream {
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        write(&self.sender, data)
+    }
+
+    fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
+        read(&self.receiver, max, view)
+    }
+
+    fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
+        read_to_end(&self.receiver, limit, view)
+    }
+
+    fn finish(&self) -> PyResult<Operation> {
+        finish(&self.sender)
+    }
+
+    fn reset(&self, code: u32) -> PyResult<Operation> {
+        reset(&self.sender, &self.receiver, code)
+    }
+
+    fn next_error(&self) -> PyResult<Operation> {
+        next_error(&self.errors)
+    }
+}
+
+#[pymethods]
+impl XStream {
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        write(&self.sender, data)
+    }
+
+    fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
+        read(&self.receiver, max, view)
+    }
+
+    fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
+        read_to_end(&self.receiver, limit, view)
+    }
+
+    fn finish(&self) -> PyResult<Operation> {
+        finish(&self.sender)
+    }
+
+    fn reset(&self, code: u32) -> PyResult<Operation> {
+        reset(&self.sender, &self.receiver, code)
+    }
+
+    fn next_error(&self) -> PyResult<Operation> {
+        next_error(&self.errors)
+    }
+
+    fn send_error(
+        &self,
+        code: &str,
+        message: &str,
+        context: &Bound<'_, PyDict>,
+    ) -> PyResult<Operation> {
+        let mut error = StreamErrorMessage::new(code, message);
+        for (name, value) in context {
+            error = error.with(name.extract::<String>()?, value.str()?.to_string());
+        }
+        let errors = Arc::clone(self.error_sender.get()?);
+        Ok(Operation::new(async move { errors.lock().await.send(&error).await }, nothing))
+    }
+}
+
+#[pymethods]
+impl MessageStream {
+    fn write(&self, message: &Bound<'_, PyAny>) -> PyResult<Operation> {
+        let (sender, message) = (Arc::clone(self.sender.get()?), outgoing(message)?);
+        Ok(Operation::new(async move { sender.lock().await.send(message).await }, nothing))
+    }
+
+    /// `None` at the end.
+    fn read(&self, view: bool) -> PyResult<Operation> {
+        let receiver = Arc::clone(self.receiver.get()?);
+        Ok(Operation::new(async move { receiver.lock().await.recv().await }, move |py, message| {
+            payload(py, message, view)
+        }))
+    }
+
+    /// All messages that are here, at least one and at most `max`; none at the end.
+    fn read_batch(&self, max: usize, view: bool) -> PyResult<Operation> {
+        if max == 0 {
+            return Err(PyValueError::new_err("a batch has at least one message"));
+        }
+        let receiver = Arc::clone(self.receiver.get()?);
+        let read = async move {
+            let mut receiver = receiver.lock().await;
+            let mut messages = Vec::new();
+            messages.extend(receiver.recv().await?);
+            while !messages.is_empty() && messages.len() < max {
+                // What is half here stays with the receiver. An error is told by the next call.
+                let next = futures_util::FutureExt::now_or_never(receiver.recv());
+                let Some(Ok(Some(message))) = next else { break };
+                messages.push(message);
+            }
+            Ok::<_, StreamError>(messages)
+        };
+        Ok(Operation::new(read, move |py, messages| {
+            let messages = messages.map_err(|error| exception(py, &error))?;
+            let messages = messages.into_iter().map(|message| incoming(py, message, view));
+            let messages = messages.collect::<PyResult<Vec<_>>>()?;
+            Ok(PyList::new(py, messages)?.into_any().unbind())
+        }))
+    }
+
+    fn finish(&self) -> PyResult<Operation> {
+        let sender = Arc::clone(self.sender.get()?);
+        Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
+    }
+
+    fn reset(&self, code: u32) -> PyResult<Operation> {
+        let (sender, receiver) = (Arc::clone(self.sender.get()?), Arc::clone(self.receiver.get()?));
+        let reset = async move {
+            sender.lock().await.reset(code);
+            receiver.lock().await.stop(code);
+        };
+        Ok(Operation::new(reset, |py, ()| Ok(py.None())))
+    }
+}
+
+#[pymethods]
+impl IncomingStreams {
+    /// The next stream's kind and itself; `None` once there will be no more.
+    fn next(&self) -> PyResult<Operation> {
+        let streams = Arc::clone(self.0.get()?);
+        Ok(Operation::new(async move { streams.lock().await.next().await }, |py, stream| {
+            let stream: (&str, Py<PyAny>) = match stream {
+                Some(IncomingStream::Bytes(stream)) => {
+                    ("bytes", Py::new(py, ByteStream::new(stream))?.into_any())
+                }
+                Some(IncomingStream::Messages(stream)) => {
+                    ("messages", Py::new(py, MessageStream::new(stream))?.into_any())
+                }
+                Some(IncomingStream::X(stream)) => {
+                    ("x", Py::new(py, XStream::new(stream))?.into_any())
+                }
+                _ => return Ok(py.None()),
+            };
+            Ok(stream.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+}
+
+fn write(sender: &Half<ByteSender>, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
+    let (sender, data) = (Arc::clone(sender.get()?), outgoing(data)?);
+    Ok(Operation::new(async move { sender.lock().await.write_bytes(data).await }, nothing))
+}
+
+fn read(receiver: &Half<ByteReceiver>, max: usize, view: bool) -> PyResult<Operation> {
+    let receiver = Arc::clone(receiver.get()?);
+    let read = async move { receiver.lock().await.read_chunk(max).await };
+    Ok(Operation::new(read, move |py, chunk| {
+        let chunk = chunk.map_err(|error| exception(py, &error))?;
+        incoming(py, chunk.unwrap_or_default(), view)
+    }))
+}
+
+fn read_to_end(receiver: &Half<ByteReceiver>, limit: usize, view: bool) -> PyResult<Operation> {
+    let receiver = Arc::clone(receiver.get()?);
+    let read = async move { receiver.lock().await.read_to_end(limit).await };
+    Ok(Operation::new(read, move |py, all| {
+        incoming(py, all.map_err(|error| exception(py, &error))?, view)
+    }))
+}
+
+fn finish(sender: &Half<ByteSender>) -> PyResult<Operation> {
+    let sender = Arc::clone(sender.get()?);
+    Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
+}
+
+fn reset(
+    sender: &Half<ByteSender>,
+    receiver: &Half<ByteReceiver>,
+    code: u32,
+) -> PyResult<Operation> {
+    let (sender, receiver) = (Arc::clone(sender.get()?), Arc::clone(receiver.get()?));
+    let reset = async move {
+        sender.lock().await.reset(code);
+        receiver.lock().await.stop(code);
+    };
+    Ok(Operation::new(reset, |py, ()| Ok(py.None())))
+}
+
+/// The error's code, message and context; `None` once there will be no more.
+fn next_error(errors: &Half<ErrorReceiver>) -> PyResult<Operation> {
+    let errors = Arc::clone(errors.get()?);
+    Ok(Operation::new(async move { errors.lock().await.next().await }, |py, error| {
+        let Some(error) = error else { return Ok(py.None()) };
+        let context = PyDict::new(py);
+        for (name, value) in error.context() {
+            context.set_item(name, value)?;
+        }
+        Ok((error.code(), error.message(), context).into_pyobject(py)?.into_any().unbind())
+    }))
+}
+
+fn nothing(py: Python<'_>, result: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
+    result.map(|()| py.None()).map_err(|error| exception(py, &error))
+}
+
+fn payload(
+    py: Python<'_>,
+    message: Result<Option<Bytes>, StreamError>,
+    view: bool,
+) -> PyResult<Py<PyAny>> {
+    match message.map_err(|error| exception(py, &error))? {
+        Some(message) => incoming(py, message, view),
+        None => Ok(py.None()),
+    }
+}

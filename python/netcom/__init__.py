@@ -1,0 +1,73 @@
+"""Connections addressed by identity: name whom you talk to, never where they are.
+
+    >>> import asyncio
+    >>> from netcom import NetID, Node, NodeRole
+    >>> async def main():
+    ...     alice = NetID.generate()
+    ...     async with Node.create(netid=alice, role=NodeRole.SERVER, discovery="host") as server:
+    ...         @server.on_request
+    ...         async def answer(request):
+    ...             return b"hello, " + request.body
+    ...         async with Node.create(discovery="host") as node:
+    ...             connection = await node.connect_to_netid(alice)
+    ...             return await connection.request(b"bob")
+    >>> asyncio.run(main())
+    b'hello, bob'
+
+Everything that opens something works with ``await`` and with ``async with``. Errors derive from
+:class:`~netcom.errors.NetComError` and from the builtin that people catch, such as
+:class:`ConnectionError`.
+"""
+
+import os as _os
+
+from ._native import Multiaddr, NetID, Path, Payload, PeerId, Request
+from ._native import after_fork as _after_fork
+from .connection import Connection
+from .errors import (
+    AccessDenied,
+    BadName,
+    ConnectionLost,
+    NetComError,
+    NodeError,
+    NotFound,
+    PayloadTooLarge,
+    PeerUnreachable,
+    RemoteError,
+    RequestTimeout,
+    StreamEnded,
+)
+from .node import HandlerError, NetworkNode, Node, NodeRole
+from .streams import ByteStream, MessageStream, StreamError, XStream
+
+__all__ = [
+    "AccessDenied",
+    "BadName",
+    "ByteStream",
+    "Connection",
+    "ConnectionLost",
+    "HandlerError",
+    "MessageStream",
+    "Multiaddr",
+    "NetComError",
+    "NetID",
+    "NetworkNode",
+    "Node",
+    "NodeError",
+    "NodeRole",
+    "NotFound",
+    "Path",
+    "Payload",
+    "PayloadTooLarge",
+    "PeerId",
+    "PeerUnreachable",
+    "RemoteError",
+    "Request",
+    "RequestTimeout",
+    "StreamEnded",
+    "StreamError",
+    "XStream",
+]
+
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,274 @@
+"""
+The native half of netcom. Import `netcom` instead.
+"""
+
+from typing import Any, SupportsFloat, SupportsIndex, final
+
+__all__ = ["ByteStream", "Connection", "Incoming", "IncomingStreams", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "Reply", "Request", "XStream", "after_fork"]
+
+@final
+class ByteStream:
+    """
+    A stream of bytes in both directions.
+    """
+    def finish(self, /) -> Operation: ...
+    def next_error(self, /) -> Operation: ...
+    def read(self, /, max: SupportsIndex, view: bool) -> Operation: ...
+    def read_to_end(self, /, limit: SupportsIndex, view: bool) -> Operation: ...
+    def reset(self, /, code: SupportsIndex) -> Operation: ...
+    def write(self, /, data: Any) -> Operation: ...
+
+@final
+class Connection:
+    """
+    A connection to a node.
+    """
+    def bytes_stream(self, /) -> Operation: ...
+    def close(self, /, code: SupportsIndex, reason: str) -> Operation: ...
+    def incoming_streams(self, /) -> IncomingStreams: ...
+    def msg_stream(self, /) -> Operation: ...
+    def netid(self, /) -> NetID | None: ...
+    def path(self, /) -> Path: ...
+    def peer_id(self, /) -> PeerId: ...
+    def ping(self, /) -> Operation: ...
+    def request(self, /, body: Any, timeout: SupportsFloat | SupportsIndex | None, service: str | None, max_answer: SupportsIndex | None, view: bool) -> Operation: ...
+    def x_stream(self, /, service: str | None) -> Operation: ...
+
+@final
+class Incoming:
+    """
+    The connections that peers open.
+    """
+    def next(self, /) -> Operation:
+        """
+        The next connection; `None` once the node is closed.
+        """
+
+@final
+class IncomingStreams:
+    """
+    The streams the peer opens.
+    """
+    def next(self, /) -> Operation:
+        """
+        The next stream's kind and itself; `None` once there will be no more.
+        """
+
+@final
+class MessageStream:
+    """
+    A stream of messages in both directions.
+    """
+    def finish(self, /) -> Operation: ...
+    def read(self, /, view: bool) -> Operation:
+        """
+        `None` at the end.
+        """
+    def read_batch(self, /, max: SupportsIndex, view: bool) -> Operation:
+        """
+        All messages that are here, at least one and at most `max`; none at the end.
+        """
+    def reset(self, /, code: SupportsIndex) -> Operation: ...
+    def write(self, /, message: Any) -> Operation: ...
+
+@final
+class Multiaddr:
+    """
+    An address of a node, as `/ip4/192.0.2.1/tcp/4001/p2p/…`.
+    """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __new__(cls, /, text: str) -> Multiaddr: ...
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+
+@final
+class NetID:
+    """
+    A name of an entity: its key, or what leads to it. With its secret, a node may speak for it.
+    """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __reduce__(self, /) -> str: ...
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    def export_secret(self, /) -> bytes:
+        """
+        The 32 bytes whoever has can speak for the entity.
+        """
+    @staticmethod
+    def from_domain(text: str) -> NetID:
+        """
+        Reads a domain, and nothing else. Asks nobody.
+        """
+    @staticmethod
+    def from_secret(secret: bytes) -> NetID:
+        """
+        Reads a secret of `export_secret`.
+        """
+    @staticmethod
+    def from_string(text: str) -> NetID:
+        """
+        Reads a key, a PeerId, a petname, a name in a directory or a domain. Asks nobody.
+        """
+    @staticmethod
+    def generate() -> NetID:
+        """
+        Makes a key with its secret.
+        """
+    @property
+    def has_secret(self, /) -> bool:
+        """
+        Whether the secret is known here.
+        """
+
+@final
+class Node:
+    """
+    One running endpoint.
+    """
+    def addresses(self, /) -> list: ...
+    def close(self, /) -> Operation: ...
+    def connect(self, /, whom: Any, service: str | None, needs: dict | None, timeout: SupportsFloat | SupportsIndex | None, failover: bool) -> Operation: ...
+    @staticmethod
+    def create(settings: dict) -> Operation:
+        """
+        Makes a node from settings, all of which may be left out.
+        """
+    def discover_netid(self, /, netid: Any) -> Operation: ...
+    def discover_peer_id(self, /, peer: Any) -> Operation: ...
+    def drain(self, /, within: SupportsFloat | SupportsIndex) -> Operation: ...
+    def incoming(self, /) -> Incoming: ...
+    def netid(self, /) -> NetID | None: ...
+    def on_request(self, /, start: Any) -> None:
+        """
+        Answers requests that name no service by `start`, on the running loop.
+        """
+    def peer_id(self, /) -> PeerId: ...
+    def role(self, /) -> str: ...
+    def ticket(self, /) -> str: ...
+
+@final
+class Operation:
+    """
+    Something under way. Await it once; what is dropped is given up.
+    """
+    def __await__(self, /) -> Operation: ...
+    def __iter__(self, /) -> Operation: ...
+    def __next__(self, /) -> Any: ...
+    def close(self, /) -> None:
+        """
+        Gives the operation up.
+        """
+    def send(self, /, _value: Any) -> Any: ...
+    def throw(self, /, kind: Any, *rest) -> None:
+        """
+        Gives the operation up and raises what is thrown.
+        """
+
+@final
+class Path:
+    """
+    How a peer is reached, and why so.
+    """
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    @property
+    def kind(self, /) -> str:
+        """
+        `local`, `direct`, `relayed` or `waiting`.
+        """
+    @property
+    def link(self, /) -> str | None:
+        """
+        `tcp` or `quic`; `None` while no link works.
+        """
+    @property
+    def reason(self, /) -> str:
+        """
+        Why this node and this way.
+        """
+    @property
+    def remote(self, /) -> Multiaddr | None:
+        """
+        The peer's address.
+        """
+    @property
+    def rtt(self, /) -> float | None:
+        """
+        Seconds of a round trip, once known.
+        """
+    @property
+    def standby(self, /) -> int:
+        """
+        Links that stand by.
+        """
+    @property
+    def text(self, /) -> str: ...
+
+@final
+class Payload:
+    """
+    Received bytes, not copied: a read-only buffer. `bytes(payload)` copies them, and
+    `memoryview(payload)` looks at them.
+    """
+    def __bytes__(self, /) -> bytes: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+
+@final
+class PeerId:
+    """
+    A name of one node.
+    """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __new__(cls, /, text: str) -> PeerId: ...
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+
+@final
+class Reply:
+    """
+    Where a handler's answer goes.
+    """
+    def fail(self, /, code: str, message: str, context: dict) -> None: ...
+    def is_given_up(self, /) -> bool:
+        """
+        Whether nobody waits for the answer any more.
+        """
+    def send(self, /, body: Any) -> None: ...
+
+@final
+class Request:
+    """
+    What a peer asks, and who it is.
+    """
+    @property
+    def body(self, /) -> Any: ...
+    @property
+    def netids(self, /) -> list[NetID]: ...
+    @property
+    def peer_id(self, /) -> PeerId: ...
+    @property
+    def view(self, /) -> Any: ...
+
+@final
+class XStream:
+    """
+    A stream of bytes with errors beside them, in both directions.
+    """
+    def finish(self, /) -> Operation: ...
+    def next_error(self, /) -> Operation: ...
+    def read(self, /, max: SupportsIndex, view: bool) -> Operation: ...
+    def read_to_end(self, /, limit: SupportsIndex, view: bool) -> Operation: ...
+    def reset(self, /, code: SupportsIndex) -> Operation: ...
+    def send_error(self, /, code: str, message: str, context: dict) -> Operation: ...
+    def write(self, /, data: Any) -> Operation: ...
+
+def after_fork() -> None:
+    """
+    Called in the child of a fork, which begins without threads.
+    """

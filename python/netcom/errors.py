@@ -1,0 +1,158 @@
+"""What goes wrong, each with a stable ``code``, a ``hint`` and whether it is ``retryable``.
+
+Every class is a :class:`NetComError` and also the builtin that people catch:
+
+>>> issubclass(PeerUnreachable, ConnectionError)
+True
+>>> issubclass(RequestTimeout, TimeoutError)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = [
+    "AccessDenied",
+    "BadName",
+    "ConnectionLost",
+    "NetComError",
+    "NodeError",
+    "NotFound",
+    "PayloadTooLarge",
+    "PeerUnreachable",
+    "RemoteError",
+    "RequestTimeout",
+    "StreamEnded",
+]
+
+
+class NetComError(Exception):
+    """The base of all errors of netcom."""
+
+    code: str
+    """A stable name of what went wrong."""
+    hint: str | None
+    """What may help."""
+    retryable: bool
+    """Whether doing the same again can work and repeats nothing."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "error",
+        hint: str | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class NodeError(NetComError, OSError):
+    """A node cannot be made or cannot listen."""
+
+
+class BadName(NetComError, ValueError):
+    """A text or argument names nobody."""
+
+
+class PeerUnreachable(NetComError, ConnectionError):
+    """No node of those named could be reached."""
+
+
+class NotFound(PeerUnreachable, LookupError):
+    """Nobody of that name was found; the message says where was looked."""
+
+
+class AccessDenied(NetComError, PermissionError):
+    """The peer does not admit this node."""
+
+
+class RequestTimeout(NetComError, TimeoutError):
+    """No answer came in time."""
+
+
+class ConnectionLost(NetComError, ConnectionResetError):
+    """The connection ended, or the peer gave the stream up."""
+
+
+class StreamEnded(NetComError, EOFError):
+    """The stream was finished before."""
+
+
+class PayloadTooLarge(NetComError, ValueError):
+    """A message or an answer is longer than allowed."""
+
+
+class RemoteError(NetComError, RuntimeError):
+    """The peer's handler failed, and says how."""
+
+    context: Mapping[str, str]
+    """Facts the handler added."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "remote",
+        hint: str | None = None,
+        retryable: bool = False,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, retryable=retryable)
+        self.context = dict(context or {})
+
+
+_CLASSES: dict[str, type[NetComError]] = {
+    "answer_too_large": PayloadTooLarge,
+    "bad_name": BadName,
+    "bad_netid": BadName,
+    "certificate": NodeError,
+    "closed": ConnectionLost,
+    "denied": AccessDenied,
+    "finished": StreamEnded,
+    "full": PeerUnreachable,
+    "local_and_cloud": BadName,
+    "malformed": ConnectionLost,
+    "name_unsupported": NotFound,
+    "no_other_node": NotFound,
+    "no_petnames": NotFound,
+    "no_room": PayloadTooLarge,
+    "no_such_service": NotFound,
+    "not_found": NotFound,
+    "not_represented": AccessDenied,
+    "overloaded": PeerUnreachable,
+    "protocol_too_long": BadName,
+    "refused": PeerUnreachable,
+    "reset": ConnectionLost,
+    "self_dial": BadName,
+    "session_ended": ConnectionLost,
+    "stopped": StreamEnded,
+    "timeout": RequestTimeout,
+    "too_large": PayloadTooLarge,
+    "unknown_petname": NotFound,
+    "unknown_protocol": NotFound,
+    "unreachable": PeerUnreachable,
+    "wrong_peer": PeerUnreachable,
+}
+
+
+def _make(
+    message: str,
+    code: str,
+    hint: str | None,
+    retryable: bool,
+    remote: str | None,
+    context: Mapping[str, str],
+) -> NetComError:
+    """Makes the exception for an error of the core."""
+    if remote is not None:
+        return RemoteError(message, code=remote, hint=hint, retryable=retryable, context=context)
+    return _CLASSES.get(code, NodeError)(message, code=code, hint=hint, retryable=retryable)

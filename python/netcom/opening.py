@@ -1,0 +1,65 @@
+"""Things that are opened by ``await`` or by ``async with``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+
+class _Closable(Protocol):
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class Opening(Coroutine[Any, Any, T], Generic[T]):
+    """Something that is being opened.
+
+    ``await`` gives it, and closing it is up to the caller; ``async with`` closes it at the end.
+    It is a coroutine in every other respect, so it can also be made a task.
+    """
+
+    __slots__ = ("_coroutine", "_opened")
+
+    def __init__(self, operation: Any, wrap: Callable[[Any], T]) -> None:
+        self._coroutine = _open(operation, wrap)
+        self._opened: T | None = None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._coroutine.__await__()
+
+    async def __aenter__(self) -> T:
+        self._opened = await self._coroutine
+        return self._opened
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.__aexit__(kind, error, trace)
+
+    def send(self, value: Any) -> Any:
+        """Part of being a coroutine."""
+        return self._coroutine.send(value)
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None) -> Any:
+        """Part of being a coroutine."""
+        return self._coroutine.throw(value if value is not None else kind)
+
+    def close(self) -> None:
+        """Part of being a coroutine: gives up what was not opened yet."""
+        self._coroutine.close()
+
+
+async def _open(operation: Any, wrap: Callable[[Any], T]) -> T:
+    return wrap(await operation)

@@ -1,0 +1,166 @@
+"""Loops, threads, forks and the end of the interpreter."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+
+import pytest
+
+from netcom import NetID, Node, NodeRole
+
+
+def run(program, **environment):
+    """Runs a program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        env={**os.environ, "NETCOM_DISCOVERY": "host", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_two_loops_in_two_threads_work_at_once(settings):
+    alice = NetID.generate()
+    ready, done = threading.Barrier(2), threading.Event()
+    answers = []
+
+    async def serve():
+        async with Node.create(netid=alice, role=NodeRole.SERVER, config=settings) as server:
+
+            @server.on_request
+            async def answer(request):
+                return request.body + b"!"
+
+            ready.wait()
+            await asyncio.to_thread(done.wait)
+
+    async def ask():
+        ready.wait()
+        try:
+            async with Node.create(config=settings) as node:
+                connection = await node.connect_to_netid(alice)
+                answers.extend([await connection.request(b"%d" % n) for n in range(100)])
+        finally:
+            done.set()
+
+    threads = [threading.Thread(target=asyncio.run, args=(main(),)) for main in (serve, ask)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [b"%d!" % n for n in range(100)]
+
+
+def test_a_node_may_be_used_by_one_loop_after_another(settings):
+    node = asyncio.run(_opened(settings))
+    asyncio.run(node.close())
+
+
+async def _opened(settings):
+    return await Node.create(config=settings)
+
+
+def test_a_node_that_is_left_open_is_warned_of(settings):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        node = asyncio.run(_opened(settings))
+        del node
+        gc.collect()
+    assert any(issubclass(warning.category, ResourceWarning) for warning in caught)
+
+
+def test_outside_of_asyncio_a_call_says_so():
+    opening = Node.create(discovery="off")
+    with pytest.raises(RuntimeError, match="asyncio"):
+        opening.send(None)
+
+
+def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path):
+    ended = run(
+        """
+        import asyncio, os
+        from netcom import Node
+
+        async def main():
+            async with Node.create() as node:
+                child = os.fork()
+                if child == 0:
+                    try:
+                        node.peer_id
+                    except RuntimeError as error:
+                        os._exit(0 if "fork" in str(error) else 1)
+                    os._exit(2)
+                _, status = os.waitpid(child, 0)
+                assert os.waitstatus_to_exitcode(status) == 0, status
+                async with Node.create() as other:
+                    connection = await other.connect(node.ticket)
+                    assert await connection.ping() >= 0
+
+        asyncio.run(main())
+        """,
+        NETCOM_REGISTRY_DIR=str(tmp_path),
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_forked_child_can_make_nodes_of_its_own(tmp_path):
+    ended = run(
+        """
+        import asyncio, os
+        from netcom import Node
+
+        async def main():
+            async with Node.create() as node:
+                async with Node.create() as other:
+                    connection = await other.connect(node.ticket)
+                    assert await connection.ping() >= 0
+
+        asyncio.run(main())
+        child = os.fork()
+        if child == 0:
+            asyncio.run(main())
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        """,
+        NETCOM_REGISTRY_DIR=str(tmp_path),
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_interpreter_ends_with_live_traffic(tmp_path):
+    ended = run(
+        """
+        import asyncio, os, sys
+        from netcom import Node
+
+        async def main():
+            server, node = await Node.create(), await Node.create()
+
+            @server.on_request
+            async def answer(request):
+                return request.body
+
+            connection = await node.connect(server.ticket)
+            async def ask():
+                while True:
+                    await connection.request(b"?" * 5000)
+            tasks = [asyncio.create_task(ask()) for _ in range(50)]
+            await asyncio.sleep(0.2)
+            print("live", flush=True)
+            sys.exit(7)
+
+        import warnings
+        warnings.simplefilter("ignore")
+        asyncio.run(main())
+        """,
+        NETCOM_REGISTRY_DIR=str(tmp_path),
+    )
+    assert ended.stdout == "live\n"
+    assert ended.returncode == 7, ended.stderr

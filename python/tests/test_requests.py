@@ -1,0 +1,107 @@
+"""Requests between two nodes of one process."""
+
+import asyncio
+
+import pytest
+
+import netcom
+from netcom import HandlerError
+
+
+async def test_a_request_is_answered_by_the_handler(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return request.body[::-1]
+
+    assert await connection.request(b"abc") == b"cba"
+
+
+async def test_requests_do_not_wait_for_each_other(pair):
+    server, connection = pair
+    go = asyncio.Event()
+
+    @server.on_request
+    async def answer(request):
+        if request.body == b"slow":
+            await go.wait()
+        return request.body
+
+    slow = asyncio.create_task(connection.request(b"slow"))
+    answers = await asyncio.gather(*(connection.request(b"%d" % n) for n in range(200)))
+    assert answers == [b"%d" % n for n in range(200)]
+    assert not slow.done()
+    go.set()
+    assert await slow == b"slow"
+
+
+async def test_what_a_handler_raises_reaches_the_caller(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        if request.body == b"told":
+            raise HandlerError("no_such_cat", "there is no such cat", id="123")
+        raise ValueError("unexpected")
+
+    with pytest.raises(netcom.RemoteError) as told:
+        await connection.request(b"told")
+    assert (told.value.code, told.value.context) == ("no_such_cat", {"id": "123"})
+    with pytest.raises(netcom.RemoteError, match="ValueError: unexpected"):
+        await connection.request(b"other")
+
+
+async def test_a_request_without_an_answer_times_out(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError) as late:
+        await connection.request(b"?", timeout=0.05)
+    assert late.value.code == "timeout"
+    assert late.value.hint
+
+
+async def test_a_cancelled_request_is_given_up_and_the_connection_goes_on(pair):
+    server, connection = pair
+    began = asyncio.Event()
+
+    @server.on_request
+    async def answer(request):
+        if request.body == b"wait":
+            began.set()
+            await asyncio.Event().wait()
+        return b"here"
+
+    waiting = asyncio.create_task(connection.request(b"wait"))
+    await began.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await connection.request(b"?") == b"here"
+
+
+async def test_payloads_of_all_kinds_and_lengths_go_there_and_back(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return request.view
+
+    for length in (0, 1, 1023, 1024, 100_000, 3_000_000):
+        body = bytes(range(256)) * (length // 256 + 1)
+        for kind in (bytes, bytearray, memoryview):
+            assert await connection.request(kind(body[:length])) == body[:length]
+    view = await connection.request(b"x" * 5000, view=True)
+    assert memoryview(view).readonly
+    assert bytes(view) == b"x" * 5000
+
+
+async def test_text_is_refused_before_anything_is_sent(pair):
+    _, connection = pair
+
+    with pytest.raises(TypeError, match="encode"):
+        connection.request("text")

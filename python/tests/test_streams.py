@@ -1,0 +1,120 @@
+"""Streams between two nodes of one process."""
+
+import asyncio
+
+import pytest
+
+import netcom
+from netcom import ByteStream, MessageStream, StreamError, XStream
+
+
+async def accept(server):
+    """The first stream of the first connection a peer opens."""
+    async for connection in server.incoming():
+        async for stream in connection.incoming_streams():
+            return stream
+
+
+async def test_bytes_go_both_ways_and_end(pair):
+    server, connection = pair
+    async with connection.bytes_stream() as ours:
+        await ours.write(b"FILE_DATA_CHUNK")
+        theirs = await accept(server)
+        assert isinstance(theirs, ByteStream)
+        assert await theirs.read(4096) == b"FILE_DATA_CHUNK"
+        await theirs.write(b"got it")
+        await theirs.finish()
+        assert await ours.read(4096) == b"got it"
+        assert await ours.read(4096) == b""
+    assert await theirs.read() == b""
+
+
+async def test_a_stream_carries_more_than_fits_any_buffer(pair):
+    server, connection = pair
+    chunk = bytes(1 << 20)
+    ours = await connection.bytes_stream()
+
+    async def write():
+        for _ in range(64):
+            await ours.write(chunk)
+        await ours.finish()
+
+    writing = asyncio.create_task(write())
+    theirs = await accept(server)
+    total = 0
+    async for received in theirs:
+        total += len(received)
+    await writing
+    assert total == 64 << 20
+
+
+async def test_messages_stay_whole_and_in_order(pair):
+    server, connection = pair
+    ours = await connection.msg_stream()
+    sent = [b"%d" % n * (n % 300) for n in range(1000)]
+
+    async def write():
+        for message in sent:
+            await ours.write(message)
+        await ours.finish()
+
+    writing = asyncio.create_task(write())
+    theirs = await accept(server)
+    assert isinstance(theirs, MessageStream)
+    assert [await theirs.read() for _ in range(10)] == sent[:10]
+    assert [message async for message in theirs] == sent[10:]
+    assert await theirs.read() is None
+    await writing
+
+
+async def test_a_message_that_is_too_long_is_refused_and_the_stream_goes_on(pair):
+    server, connection = pair
+    ours = await connection.msg_stream()
+    with pytest.raises(netcom.PayloadTooLarge):
+        await ours.write(bytes(17 << 20))
+    await ours.write(b"short")
+    theirs = await accept(server)
+    assert await theirs.read() == b"short"
+
+
+async def test_errors_pass_blocked_data(pair):
+    server, connection = pair
+    ours = await connection.x_stream()
+    await ours.write(b"begin")
+    theirs = await accept(server)
+    assert isinstance(theirs, XStream)
+
+    async def fill():
+        while True:
+            await theirs.write(bytes(1 << 20))
+
+    filling = asyncio.create_task(fill())
+    await theirs.send_error("low_disk", "the disk is nearly full", {"free": "3 MB"})
+    async for error in ours.errors():
+        assert error == StreamError("low_disk", "the disk is nearly full", {"free": "3 MB"})
+        break
+    filling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await filling
+
+
+async def test_a_read_that_is_cancelled_loses_nothing(pair):
+    server, connection = pair
+    ours = await connection.msg_stream()
+    await ours.write(b"first")
+    theirs = await accept(server)
+    assert await theirs.read() == b"first"
+    for _ in range(100):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await theirs.read()
+    await ours.write(b"second")
+    assert await theirs.read() == b"second"
+
+
+async def test_an_awaited_call_is_not_awaited_again(pair):
+    _, connection = pair
+    ping = connection.ping()
+    assert await ping >= 0
+    with pytest.raises(RuntimeError, match="awaited before"):
+        await ping

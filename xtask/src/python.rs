@@ -1,0 +1,112 @@
+//! The Python package: built as a wheel, installed in an environment of its own, and tested there.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// An environment that holds the wheel and what tests it.
+pub(crate) struct Environment {
+    root: PathBuf,
+    folder: PathBuf,
+}
+
+impl Environment {
+    /// Makes the environment in the target folder, or takes the one that is there. `None` where
+    /// there is no Python that is new enough.
+    pub(crate) fn open(root: &Path) -> Result<Option<Self>> {
+        let Some(python) = PYTHONS.into_iter().find(|python| is_new_enough(python)) else {
+            return Ok(None);
+        };
+        let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        let folder = target.join("python");
+        let this = Self { root: root.to_owned(), folder };
+        let wanted = fs::read_to_string(root.join(REQUIREMENTS))
+            .with_context(|| format!("{REQUIREMENTS} cannot be read"))?;
+        let mark = this.folder.join("requirements.txt");
+        if fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+            return Ok(Some(this));
+        }
+        let venv = this.folder.join("venv");
+        succeed(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
+        succeed(this.python().args(PIP).args(["-r", REQUIREMENTS]))?;
+        fs::write(&mark, wanted).context("the environment cannot be marked as complete")?;
+        Ok(Some(this))
+    }
+
+    /// Builds the wheel and installs it.
+    pub(crate) fn install(&self) -> Result<()> {
+        let wheels = self.folder.join("wheels");
+        if wheels.exists() {
+            fs::remove_dir_all(&wheels).context("earlier wheels cannot be removed")?;
+        }
+        let locked = env::var_os("CI").map(|_| "--locked");
+        let mut build = self.maturin();
+        build.args(["build", "--quiet", "--profile", "dev", "--out"]).arg(&wheels).args(locked);
+        succeed(&mut build)?;
+        let mut wheel = fs::read_dir(&wheels).context("no wheel was built")?;
+        let wheel = wheel.next().context("no wheel was built")??.path();
+        succeed(self.python().args(PIP).args(["--force-reinstall", "--no-deps"]).arg(wheel))
+    }
+
+    /// Writes the native module's stubs, or with `check` fails if the committed ones are not what
+    /// would be written.
+    pub(crate) fn stubs(&self, check: bool) -> Result<()> {
+        let made = self.folder.join("stubs");
+        succeed(self.maturin().args(["generate-stubs", "--quiet", "--out"]).arg(&made))?;
+        let made = fs::read_to_string(made.join("netcom/_native.pyi"));
+        let made = made.context("no stubs were made")?;
+        let committed = self.root.join(STUBS);
+        if !check {
+            return fs::write(&committed, made).with_context(|| format!("write {STUBS}"));
+        }
+        let committed = fs::read_to_string(&committed).unwrap_or_default();
+        ensure!(committed == made, "{STUBS} is not what the code says: run `cargo xtask stubs`");
+        Ok(())
+    }
+
+    /// Checks the types of the package, and that its stubs agree with what runs.
+    pub(crate) fn types(&self) -> Result<()> {
+        succeed(self.python().args(["-m", "mypy", "python/netcom"]))?;
+        succeed(self.python().args(["-m", "mypy.stubtest", "netcom", "--concise"]))
+    }
+
+    /// A run of the tests, the examples in docstrings among them.
+    pub(crate) fn tests(&self) -> Command {
+        let mut tests = self.python();
+        tests.args(["-m", "pytest", "--color=no", "-p", "no:cacheprovider"]);
+        tests
+    }
+
+    fn python(&self) -> Command {
+        let mut python = Command::new(self.folder.join("venv/bin/python"));
+        python.current_dir(&self.root).stdin(Stdio::null());
+        python
+    }
+
+    fn maturin(&self) -> Command {
+        let mut maturin = Command::new(self.folder.join("venv/bin/maturin"));
+        maturin.current_dir(&self.root).stdin(Stdio::null());
+        maturin
+    }
+}
+
+fn is_new_enough(python: &str) -> bool {
+    let asked = "import sys, venv; sys.exit(sys.version_info < (3, 11))";
+    let mut ask = Command::new(python);
+    ask.args(["-c", asked]).stdout(Stdio::null()).stderr(Stdio::null());
+    ask.status().is_ok_and(|status| status.success())
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} could not be started"))?;
+    if status.success() { Ok(()) } else { bail!("{command:?}: {status}") }
+}
+
+const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
+const PIP: [&str; 5] = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+const REQUIREMENTS: &str = "python/requirements-test.txt";
+const STUBS: &str = "python/netcom/_native.pyi";
