@@ -1,0 +1,111 @@
+"""Errors are of netcom's base and of the builtin that people catch, and say what to do."""
+
+import asyncio
+import pickle
+
+import pytest
+
+import netcom
+from netcom import NetID, Node, PeerId
+
+
+async def test_who_is_not_there_is_not_found_and_no_connection(settings):
+    async with Node.create(config=settings) as node:
+        with pytest.raises(ConnectionError) as missing:
+            await node.connect_to_netid(NetID.generate(), timeout=1)
+        with pytest.raises(LookupError):
+            await node.discover_netid(NetID.generate())
+    assert isinstance(missing.value, netcom.NotFound)
+    assert missing.value.code == "not_found"
+    assert missing.value.hint in str(missing.value)
+
+
+async def test_a_node_that_goes_away_is_a_connection_error(settings):
+    async with Node.create(config=settings) as node:
+        server = await Node.create(config=settings)
+        began = asyncio.Event()
+
+        @server.on_request
+        async def answer(request):
+            began.set()
+            await asyncio.Event().wait()
+
+        connection = await node.connect(server.ticket)
+        asking = asyncio.create_task(connection.request(b"critical_operation"))
+        await began.wait()
+        await server.close()
+        with pytest.raises(ConnectionError):
+            await asking
+        with pytest.raises(ConnectionError):
+            await connection.request(b"critical_operation")
+
+
+async def test_writing_after_the_end_is_an_end_of_file(pair):
+    server, connection = pair
+    stream = await connection.bytes_stream()
+    await stream.write(b"all")
+    await stream.finish()
+    with pytest.raises(EOFError):
+        await stream.write(b"more")
+
+
+async def test_an_answer_that_is_too_long_is_a_value_error(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return bytes(10_000)
+
+    with pytest.raises(ValueError, match="longer than 100 bytes"):
+        await connection.request(b"?", max_answer=100)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "printer.local", "n1qqq", "a b", "\x00", "x" * 10_000, "alice..netcom"],
+)
+def test_what_names_nobody_is_a_value_error(name):
+    with pytest.raises(ValueError):
+        NetID.from_string(name)
+    with pytest.raises(ValueError):
+        NetID.from_domain(name)
+
+
+def test_a_secret_is_never_shown_and_never_pickled():
+    alice = NetID.generate()
+    secret = alice.export_secret()
+    assert NetID.from_secret(secret) == alice
+    assert len(secret) == 32
+    for shown in (str(alice), repr(alice)):
+        assert secret.hex() not in shown
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(alice)
+
+
+def test_names_are_compared_by_what_they_name():
+    alice = NetID.generate()
+    assert NetID.from_string(str(alice)) == alice
+    assert len({alice, NetID.from_string(str(alice)), NetID.generate()}) == 2
+    assert not NetID.from_string(str(alice)).has_secret
+    with pytest.raises(ValueError):
+        NetID.from_string(str(alice)).export_secret()
+    with pytest.raises(ValueError):
+        PeerId("QmNobody")
+
+
+async def test_a_node_does_not_speak_for_an_entity_whose_secret_it_lacks(settings):
+    alice = NetID.from_string(str(NetID.generate()))
+    with pytest.raises(ValueError, match="secret"):
+        await Node.create(netid=alice, config=settings)
+
+
+async def test_wrong_settings_are_named(settings):
+    with pytest.raises(ValueError, match="colour"):
+        await Node.create(colour="green", config=settings)
+    with pytest.raises(ValueError):
+        await Node.create(local=True, cloud=True, config=settings)
+    async with Node.create(config=settings) as node:
+        with pytest.raises(TypeError):
+            await node.connect(42)
+        with pytest.raises(ValueError, match="length of time"):
+            await node.connect(node.ticket, timeout=-1)
