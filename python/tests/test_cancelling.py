@@ -1,19 +1,34 @@
 """Cancelling at every moment, and Python that holds its lock for long."""
 
 import asyncio
+import ctypes
 import gc
 import os
 import random
+import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
 
-def resident():
-    """Bytes of memory this process has."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+def kept():
+    """Bytes that C and Rust hold in this process, and objects that Python holds.
+
+    Resident memory would tell of the allocator's habits too.
+    """
+    libc = ctypes.CDLL(None)
+    libc.fdopen.restype = ctypes.c_void_p
+    with tempfile.TemporaryFile() as file:
+        stream = ctypes.c_void_p(libc.fdopen(os.dup(file.fileno()), b"w"))
+        libc.malloc_info(0, stream)
+        libc.fclose(stream)
+        file.seek(0)
+        _, _, totals = file.read().decode().rpartition("</heap>")
+    sizes = {kind: int(size) for kind, size in re.findall(r'type="(\w+)".* size="(\d+)"', totals)}
+    native = sizes["current"] + sizes["mmap"] - sizes["fast"] - sizes["rest"]
+    return native, sys.getallocatedblocks()
 
 
 async def test_t_40_cancelled_at_random_nothing_is_lost_and_nothing_kept(pair):
@@ -41,10 +56,12 @@ async def test_t_40_cancelled_at_random_nothing_is_lost_and_nothing_kept(pair):
         gc.collect()
 
     await cancel_many(50_000)
-    before = resident()
+    native, objects = kept()
     await cancel_many(100_000)
-    # The allocator takes memory by the mebibyte; one object kept of each would be more.
-    assert resident() < before * 1.02 + (2 << 20)
+    native_after, objects_after = kept()
+    # The least that malloc gives out is 32 bytes: so nothing is kept of each.
+    assert native_after - native < 100_000 * 16
+    assert objects_after - objects < 10_000
     assert await connection.request(b"still here") == b"still here"
 
 

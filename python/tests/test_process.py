@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 
-from netcom import NetID, Node, NodeRole
+from netcom import NetID, Node, NodeRole, _native
 
 
 def run(program, **environment):
@@ -75,10 +75,15 @@ def test_a_node_that_is_left_open_is_warned_of(settings):
     assert any(issubclass(warning.category, ResourceWarning) for warning in caught)
 
 
-def test_outside_of_asyncio_a_call_says_so():
-    opening = Node.create(discovery="off")
+def test_outside_of_asyncio_a_call_says_so_and_can_be_made_later():
+    operation = _native.Node.create({"discovery": "off"})
     with pytest.raises(RuntimeError, match="asyncio"):
-        opening.send(None)
+        operation.send(None)
+
+    async def later():
+        await (await operation).close()
+
+    asyncio.run(later())
 
 
 def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path):

@@ -58,15 +58,20 @@ impl Operation {
         Self { state: Mutex::new(Owned::new(state)) }
     }
 
-    /// Polls the future once. `None`: it waits, and the future of asyncio's tells for what.
+    /// Polls the future once. Where it waits, gives a future of asyncio's to wait for; where it
+    /// ended, raises `StopIteration` with the outcome.
     fn step<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let handle = runtime::handle()?;
         let (mut future, waiter) = self.begin()?;
-        let waiter = match waiter {
-            Some(waiter) => waiter,
-            None => Waiter::new(Bridge::current(py)?),
+        let waiter = match waiter.map_or_else(|| Bridge::current(py).map(Waiter::new), Ok) {
+            Ok(waiter) => waiter,
+            Err(error) => {
+                // Outside of asyncio nothing has begun.
+                self.set(State::Open { future, waiter: None });
+                return Err(error);
+            }
         };
         waiter.arm();
-        let handle = runtime::handle()?;
         let polled = py.detach(|| {
             let _entered = handle.enter();
             let waker = Waker::from(Arc::clone(&waiter));
