@@ -26,7 +26,7 @@ from ._native import after_fork as _after_fork
 from .connection import Connection
 from .errors import (
     AccessDenied,
-    BadName,
+    BadArgument,
     ConnectionLost,
     NetComError,
     NodeError,
@@ -42,7 +42,7 @@ from .streams import ByteStream, MessageStream, StreamError, XStream
 
 __all__ = [
     "AccessDenied",
-    "BadName",
+    "BadArgument",
     "ByteStream",
     "Connection",
     "ConnectionLost",

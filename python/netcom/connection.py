@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from types import TracebackType
 from typing import Any, Literal, Union, overload
 
 from ._native import NetID, Path, Payload, PeerId
-from .opening import Opening
+from .opening import Closable, Opening
 from .streams import ByteStream, Data, MessageStream, XStream
 
 _KINDS: dict[str, type[ByteStream] | type[MessageStream] | type[XStream]] = {
@@ -17,7 +16,7 @@ _KINDS: dict[str, type[ByteStream] | type[MessageStream] | type[XStream]] = {
 }
 
 
-class Connection:
+class Connection(Closable):
     """A connection to a node, which has proven who it is.
 
     It outlives the network under it: after a cut it comes back by itself, and streams go on.
@@ -59,7 +58,8 @@ class Connection:
     ) -> Awaitable[Any]:
         """Asks the peer's handler and gives its answer.
 
-        Requests do not wait for each other. One that is cancelled is given up at both ends.
+        Requests do not wait for each other. The answer to one that is cancelled is not sent; a
+        handler in Python goes on to its end.
         ``timeout`` is in seconds (60 if left out); ``service`` asks a named one, as
         ``"name/version"``; ``max_answer`` bounds the answer's bytes (64 MiB); with ``view`` the
         answer is not copied.
@@ -108,13 +108,5 @@ class Connection:
         """Closes the connection; what was finished arrives first."""
         return self._native.close(code, reason)
 
-    async def __aenter__(self) -> Connection:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         await self.close()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "AccessDenied",
-    "BadName",
+    "BadArgument",
     "ConnectionLost",
     "NetComError",
     "NodeError",
@@ -59,8 +59,8 @@ class NodeError(NetComError, OSError):
     """A node cannot be made or cannot listen."""
 
 
-class BadName(NetComError, ValueError):
-    """A text or argument names nobody."""
+class BadArgument(NetComError, ValueError):
+    """An argument makes no sense, or a text names nobody."""
 
 
 class PeerUnreachable(NetComError, ConnectionError):
@@ -112,14 +112,16 @@ class RemoteError(NetComError, RuntimeError):
 
 _CLASSES: dict[str, type[NetComError]] = {
     "answer_too_large": PayloadTooLarge,
-    "bad_name": BadName,
-    "bad_netid": BadName,
+    "bad_name": BadArgument,
+    "bad_netid": BadArgument,
+    "bad_representation": BadArgument,
+    "bad_scope": BadArgument,
     "certificate": NodeError,
     "closed": ConnectionLost,
     "denied": AccessDenied,
     "finished": StreamEnded,
     "full": PeerUnreachable,
-    "local_and_cloud": BadName,
+    "local_and_cloud": BadArgument,
     "malformed": ConnectionLost,
     "name_unsupported": NotFound,
     "no_other_node": NotFound,
@@ -129,10 +131,10 @@ _CLASSES: dict[str, type[NetComError]] = {
     "not_found": NotFound,
     "not_represented": AccessDenied,
     "overloaded": PeerUnreachable,
-    "protocol_too_long": BadName,
+    "protocol_too_long": BadArgument,
     "refused": PeerUnreachable,
     "reset": ConnectionLost,
-    "self_dial": BadName,
+    "self_dial": BadArgument,
     "session_ended": ConnectionLost,
     "stopped": StreamEnded,
     "timeout": RequestTimeout,

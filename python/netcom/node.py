@@ -8,13 +8,12 @@ import logging
 import os
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from types import TracebackType
 from typing import Any, TypeVar, Union
 
 from . import _native
 from ._native import Multiaddr, NetID, PeerId, Request
 from .connection import Connection
-from .opening import Opening
+from .opening import Closable, Opening
 from .streams import Data
 
 _log = logging.getLogger("netcom")
@@ -44,7 +43,7 @@ class HandlerError(Exception):
         self.context = context
 
 
-class Node:
+class Node(Closable):
     """One running endpoint, named by a PeerId; it may speak for an entity, named by a NetID."""
 
     __slots__ = ("__weakref__", "_is_closed", "_native", "_pid")
@@ -69,10 +68,16 @@ class Node:
         ``netid`` is the entity it speaks for; ``local`` publishes addresses of this host and its
         networks only, ``cloud`` global ones only. ``config``, or further keywords: ``identity``
         (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
-        ``registry``, ``listen`` (addresses), ``metadata``.
+        ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
+        ``metadata``. ``NETCOM_DISCOVERY`` and ``NETCOM_REGISTRY_DIR`` stand in for what is left
+        out.
         """
         all_settings = {**(config or {}), **settings}
+        if taken := all_settings.keys() & {"netid", "role", "local", "cloud"}:
+            raise TypeError(f"give {', '.join(sorted(taken))} as an argument, not in config")
         all_settings |= {"role": NodeRole(role).value, "local": local, "cloud": cloud}
+        if directory := os.environ.get("NETCOM_REGISTRY_DIR"):
+            all_settings.setdefault("registry", directory)
         if netid is not None:
             all_settings["netid"] = netid
         return Opening(_native.Node.create(all_settings), Node)
@@ -179,15 +184,7 @@ class Node:
         self._is_closed = True
         await self._native.close()
 
-    async def __aenter__(self) -> Node:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         await self.close()
 
     def __repr__(self) -> str:

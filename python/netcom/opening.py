@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 
-class _Closable(Protocol):
+class Closable(ABC):
+    """Something that ``async with`` closes at the end."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def _leave(self, error: BaseException | None) -> None:
+        """Closes it, after an error if there was one."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        await self._leave(error)
 
 
-T = TypeVar("T", bound=_Closable)
+T = TypeVar("T", bound=Closable)
 
 
 class Opening(Coroutine[Any, Any, T], Generic[T]):

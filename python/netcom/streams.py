@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal, TypeAlias, Union, overload
 
 from ._native import Payload
+from .opening import Closable
 
 Data: TypeAlias = Union[bytes, bytearray, memoryview, Payload]
 
@@ -24,22 +24,14 @@ class StreamError:
     """Facts."""
 
 
-class _Stream:
+class _Stream(Closable):
     __slots__ = ("_native",)
 
     def __init__(self, native: Any) -> None:
         self._native = native
 
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
+    async def _leave(self, error: BaseException | None) -> None:
+        if error is None:
             await self._native.finish()
         else:
             await self._native.reset(0)

@@ -104,6 +104,10 @@ async def test_wrong_settings_are_named(settings):
         await Node.create(colour="green", config=settings)
     with pytest.raises(ValueError):
         await Node.create(local=True, cloud=True, config=settings)
+    with pytest.raises(ValueError, match="everywhere"):
+        await Node.create(discovery="everywhere")
+    with pytest.raises(TypeError, match="role"):
+        Node.create(config={"role": "server"})
     async with Node.create(config=settings) as node:
         with pytest.raises(TypeError):
             await node.connect(42)

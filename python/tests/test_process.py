@@ -75,6 +75,25 @@ def test_a_node_that_is_left_open_is_warned_of(settings):
     assert any(issubclass(warning.category, ResourceWarning) for warning in caught)
 
 
+def test_a_loop_that_watches_no_descriptors_is_told_in_another_way(settings):
+    class Loop(asyncio.SelectorEventLoop):
+        def add_reader(self, *_):
+            raise NotImplementedError
+
+    async def main():
+        async with Node.create(config=settings) as server, Node.create(config=settings) as node:
+
+            @server.on_request
+            async def answer(request):
+                return request.body
+
+            connection = await node.connect(server.ticket)
+            return await asyncio.gather(*(connection.request(b"%d" % n) for n in range(100)))
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(main()) == [b"%d" % n for n in range(100)]
+
+
 def test_outside_of_asyncio_a_call_says_so_and_can_be_made_later():
     operation = _native.Node.create({"discovery": "off"})
     with pytest.raises(RuntimeError, match="asyncio"):
@@ -153,11 +172,14 @@ def test_the_interpreter_ends_with_live_traffic(tmp_path):
                 return request.body
 
             connection = await node.connect(server.ticket)
+            answered = asyncio.Semaphore(0)
             async def ask():
                 while True:
                     await connection.request(b"?" * 5000)
+                    answered.release()
             tasks = [asyncio.create_task(ask()) for _ in range(50)]
-            await asyncio.sleep(0.2)
+            for _ in range(1000):
+                await answered.acquire()
             print("live", flush=True)
             sys.exit(7)
 

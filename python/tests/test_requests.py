@@ -1,6 +1,7 @@
 """Requests between two nodes of one process."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -98,6 +99,37 @@ async def test_payloads_of_all_kinds_and_lengths_go_there_and_back(pair):
     view = await connection.request(b"x" * 5000, view=True)
     assert memoryview(view).readonly
     assert bytes(view) == b"x" * 5000
+
+
+async def test_bytes_are_borrowed_and_what_can_change_is_copied(pair):
+    server, connection = pair
+    body = bytes(5000)
+    before = sys.getrefcount(body)
+    request = connection.request(body)
+    assert sys.getrefcount(body) > before
+    request.close()
+
+    @server.on_request
+    async def answer(request):
+        return request.view
+
+    changing = bytearray(b"before" * 1000)
+    request = connection.request(changing)
+    changing[:] = b"after!" * 1000
+    assert await request == b"before" * 1000
+
+
+async def test_a_received_buffer_is_equal_to_its_bytes(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return request.body
+
+    view = await connection.request(b"x" * 5000, view=True)
+    assert view == b"x" * 5000
+    assert hash(view) == hash(b"x" * 5000)
+    assert len(view) == 5000
 
 
 async def test_text_is_refused_before_anything_is_sent(pair):

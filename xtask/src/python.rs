@@ -6,7 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+
+use crate::run::succeed;
 
 /// An environment that holds the wheel and what tests it.
 pub(crate) struct Environment {
@@ -99,11 +101,6 @@ fn is_new_enough(python: &str) -> bool {
     let mut ask = Command::new(python);
     ask.args(["-c", asked]).stdout(Stdio::null()).stderr(Stdio::null());
     ask.status().is_ok_and(|status| status.success())
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} could not be started"))?;
-    if status.success() { Ok(()) } else { bail!("{command:?}: {status}") }
 }
 
 const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];

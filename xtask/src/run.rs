@@ -58,7 +58,7 @@ pub(crate) fn all(root: &Path, args: &[String]) -> Result<ExitCode> {
         documentation(&mut run, &scope);
     }
     if scope.iter().any(|word| word == "--workspace" || word == PYTHON) {
-        python(root, &mut run)?;
+        python(root, &mut run);
     }
     Ok(run.close(env::var_os("NETCOM_NO_SKIP").is_some_and(|set| set == "1")))
 }
@@ -79,16 +79,20 @@ fn documentation(run: &mut Run, scope: &[String]) {
     });
 }
 
-fn python(root: &Path, run: &mut Run) -> Result<()> {
-    let Some(environment) = Environment::open(root)? else {
-        run.skip("Python: no python3 of 3.11 or later with venv is installed");
-        return Ok(());
+fn python(root: &Path, run: &mut Run) {
+    let mut environment = None;
+    run.check("python setup", || {
+        environment = Environment::open(root)?;
+        Ok(())
+    });
+    let Some(environment) = environment else {
+        run.skip("Python: there is no environment to test in; python3 3.11 and venv are needed");
+        return;
     };
     run.check("python wheel", || environment.install());
     run.check("python stubs", || environment.stubs(true));
     run.check("python types", || environment.types());
     run.tests("python tests", |tally| watch(&mut environment.tests(), tally));
-    Ok(())
 }
 
 /// What has happened so far.
@@ -222,7 +226,7 @@ fn has(subcommand: &str) -> bool {
     probe.status().is_ok_and(|status| status.success())
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?} could not be started"))?;
     if status.success() { Ok(()) } else { bail!("{status}") }
 }

@@ -8,7 +8,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    fmt, mem,
+    mem,
     os::fd::{AsRawFd as _, OwnedFd},
     sync::{
         Arc,
@@ -39,6 +39,7 @@ pub(crate) struct Bridge {
     event_loop: Py<PyAny>,
 }
 
+/// At most a number for each operation that waits, and a call for each handler the node lets run.
 #[derive(Default)]
 struct Queue {
     woken: Vec<u64>,
@@ -173,12 +174,6 @@ impl Bridge {
     fn is_closed(&self, py: Python<'_>) -> bool {
         let closed = self.event_loop.call_method0(py, intern!(py, "is_closed"));
         closed.and_then(|closed| closed.is_truthy(py)).unwrap_or(true)
-    }
-}
-
-impl fmt::Debug for Bridge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bridge").finish_non_exhaustive()
     }
 }
 

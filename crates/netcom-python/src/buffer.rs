@@ -1,9 +1,6 @@
 //! Payloads: borrowed on the way out, shared on the way in.
 
-use std::{
-    ffi::{c_int, c_void},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::ffi::{c_int, c_void};
 
 use bytes::Bytes;
 use pyo3::{
@@ -86,10 +83,9 @@ impl Payload {
         other.cast::<PyBytes>().is_ok_and(|other| self.0 == other.as_bytes())
     }
 
-    fn __hash__(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        hasher.finish()
+    /// The same as that of the `bytes` it is equal to.
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        PyBytes::new(py, &self.0).hash()
     }
 
     fn __repr__(&self) -> String {

@@ -92,9 +92,7 @@ impl Connection {
                 None => connection.x_stream().await,
             }
         };
-        Ok(Operation::new(open, |py, stream| {
-            Ok(Py::new(py, XStream::new(opened(py, stream)?))?.into_any())
-        }))
+        Ok(Operation::new(open, |py, stream| Ok(XStream::new(py, opened(py, stream)?)?.into_any())))
     }
 
     fn incoming_streams(&self) -> PyResult<IncomingStreams> {

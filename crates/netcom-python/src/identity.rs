@@ -1,6 +1,6 @@
 //! Who: names of entities and of nodes.
 
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use netcom::{DirectorySuffixes, Multiaddr as Address, SecretKey, Target, parse_peer_id};
 use pyo3::{
@@ -18,12 +18,13 @@ pub(crate) struct NetId {
 }
 
 /// A name of one node.
-#[pyclass(frozen, module = "netcom._native")]
-#[derive(Clone, Copy)]
+#[pyclass(frozen, eq, hash, str = "{0}", module = "netcom._native")]
+#[derive(Eq, Hash, PartialEq)]
 pub(crate) struct PeerId(pub(crate) netcom::PeerId);
 
 /// An address of a node, as `/ip4/192.0.2.1/tcp/4001/p2p/…`.
-#[pyclass(frozen, module = "netcom._native")]
+#[pyclass(frozen, eq, hash, str = "{0}", module = "netcom._native")]
+#[derive(Eq, Hash, PartialEq)]
 pub(crate) struct Multiaddr(pub(crate) Address);
 
 impl NetId {
@@ -112,7 +113,9 @@ impl NetId {
     }
 
     fn __hash__(&self) -> u64 {
-        hash(&self.target)
+        let mut hasher = DefaultHasher::new();
+        self.target.hash(&mut hasher);
+        hasher.finish()
     }
 
     fn __reduce__(&self) -> PyResult<String> {
@@ -127,20 +130,8 @@ impl PeerId {
         parse_peer_id(text.trim()).map(Self).map_err(|error| bad_name(py, &error))
     }
 
-    fn __str__(&self) -> String {
-        self.0.to_string()
-    }
-
     fn __repr__(&self) -> String {
         format!("PeerId('{}')", self.0)
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
-    }
-
-    fn __hash__(&self) -> u64 {
-        hash(&self.0)
     }
 }
 
@@ -151,20 +142,8 @@ impl Multiaddr {
         text.parse().map(Self).map_err(|error| bad_name(py, &error))
     }
 
-    fn __str__(&self) -> String {
-        self.0.to_string()
-    }
-
     fn __repr__(&self) -> String {
         format!("Multiaddr('{}')", self.0)
-    }
-
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().0 == self.0)
-    }
-
-    fn __hash__(&self) -> u64 {
-        hash(&self.0)
     }
 }
 
@@ -181,10 +160,4 @@ pub(crate) fn target(py: Python<'_>, whom: &Bound<'_, PyAny>) -> PyResult<Target
     }
     let kind = whom.get_type();
     Err(PyTypeError::new_err(format!("a NetID, a PeerId or a text is needed, not {kind}")))
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

@@ -106,11 +106,6 @@ impl Reply {
         self.answer(Err(error));
         Ok(())
     }
-
-    /// Whether nobody waits for the answer any more.
-    fn is_given_up(&self) -> bool {
-        self.0.lock().as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
 }
 
 impl Reply {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use netcom::{
     ByteReceiver, ByteSender, ErrorReceiver, ErrorSender, IncomingStream, MessageReceiver,
     MessageSender, StreamError, StreamErrorMessage,
@@ -25,7 +24,7 @@ use crate::{
 type Half<T> = Owned<Arc<Mutex<T>>>;
 
 /// A stream of bytes in both directions.
-#[pyclass(frozen, module = "netcom._native")]
+#[pyclass(frozen, subclass, module = "netcom._native")]
 pub(crate) struct ByteStream {
     sender: Half<ByteSender>,
     receiver: Half<ByteReceiver>,
@@ -40,13 +39,8 @@ pub(crate) struct MessageStream {
 }
 
 /// A stream of bytes with errors beside them, in both directions.
-#[pyclass(frozen, module = "netcom._native")]
-pub(crate) struct XStream {
-    sender: Half<ByteSender>,
-    receiver: Half<ByteReceiver>,
-    error_sender: Half<ErrorSender>,
-    errors: Half<ErrorReceiver>,
-}
+#[pyclass(frozen, extends = ByteStream, module = "netcom._native")]
+pub(crate) struct XStream(Half<ErrorSender>);
 
 /// The streams the peer opens.
 #[pyclass(frozen, module = "netcom._native")]
@@ -71,70 +65,69 @@ impl MessageStream {
 }
 
 impl XStream {
-    pub(crate) fn new(stream: netcom::XStream) -> Self {
+    pub(crate) fn new(py: Python<'_>, stream: netcom::XStream) -> PyResult<Py<Self>> {
         let (sender, receiver, error_sender, errors) = stream.into_parts();
-        Self {
-            sender: half(sender),
-            receiver: half(receiver),
-            error_sender: half(error_sender),
-            errors: half(errors),
-        }
+        let base =
+            ByteStream { sender: half(sender), receiver: half(receiver), errors: half(errors) };
+        Py::new(py, PyClassInitializer::from(base).add_subclass(Self(half(error_sender))))
     }
 }
 
 #[pymethods]
 impl ByteStream {
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-        write(&self.sender, data)
+        let (sender, data) = (Arc::clone(self.sender.get()?), outgoing(data)?);
+        Ok(Operation::new(async move { sender.lock().await.write_bytes(data).await }, nothing))
     }
 
+    /// Nothing at the end.
     fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
-        read(&self.receiver, max, view)
+        let receiver = Arc::clone(self.receiver.get()?);
+        let read = async move { receiver.lock().await.read_chunk(max).await };
+        Ok(Operation::new(read, move |py, chunk| {
+            let chunk = chunk.map_err(|error| exception(py, &error))?;
+            incoming(py, chunk.unwrap_or_default(), view)
+        }))
     }
 
     fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
-        read_to_end(&self.receiver, limit, view)
+        let receiver = Arc::clone(self.receiver.get()?);
+        let read = async move { receiver.lock().await.read_to_end(limit).await };
+        Ok(Operation::new(read, move |py, all| {
+            incoming(py, all.map_err(|error| exception(py, &error))?, view)
+        }))
     }
 
     fn finish(&self) -> PyResult<Operation> {
-        finish(&self.sender)
+        let sender = Arc::clone(self.sender.get()?);
+        Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
     }
 
     fn reset(&self, code: u32) -> PyResult<Operation> {
-        reset(&self.sender, &self.receiver, code)
+        let (sender, receiver) = (Arc::clone(self.sender.get()?), Arc::clone(self.receiver.get()?));
+        let reset = async move {
+            sender.lock().await.reset(code);
+            receiver.lock().await.stop(code);
+        };
+        Ok(Operation::new(reset, |py, ()| Ok(py.None())))
     }
 
+    /// The error's code, message and context; `None` once there will be no more.
     fn next_error(&self) -> PyResult<Operation> {
-        next_error(&self.errors)
+        let errors = Arc::clone(self.errors.get()?);
+        Ok(Operation::new(async move { errors.lock().await.next().await }, |py, error| {
+            let Some(error) = error else { return Ok(py.None()) };
+            let context = PyDict::new(py);
+            for (name, value) in error.context() {
+                context.set_item(name, value)?;
+            }
+            Ok((error.code(), error.message(), context).into_pyobject(py)?.into_any().unbind())
+        }))
     }
 }
 
 #[pymethods]
 impl XStream {
-    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-        write(&self.sender, data)
-    }
-
-    fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
-        read(&self.receiver, max, view)
-    }
-
-    fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
-        read_to_end(&self.receiver, limit, view)
-    }
-
-    fn finish(&self) -> PyResult<Operation> {
-        finish(&self.sender)
-    }
-
-    fn reset(&self, code: u32) -> PyResult<Operation> {
-        reset(&self.sender, &self.receiver, code)
-    }
-
-    fn next_error(&self) -> PyResult<Operation> {
-        next_error(&self.errors)
-    }
-
     fn send_error(
         &self,
         code: &str,
@@ -145,7 +138,7 @@ impl XStream {
         for (name, value) in context {
             error = error.with(name.extract::<String>()?, value.str()?.to_string());
         }
-        let errors = Arc::clone(self.error_sender.get()?);
+        let errors = Arc::clone(self.0.get()?);
         Ok(Operation::new(async move { errors.lock().await.send(&error).await }, nothing))
     }
 }
@@ -161,7 +154,10 @@ impl MessageStream {
     fn read(&self, view: bool) -> PyResult<Operation> {
         let receiver = Arc::clone(self.receiver.get()?);
         Ok(Operation::new(async move { receiver.lock().await.recv().await }, move |py, message| {
-            payload(py, message, view)
+            match message.map_err(|error| exception(py, &error))? {
+                Some(message) => incoming(py, message, view),
+                None => Ok(py.None()),
+            }
         }))
     }
 
@@ -219,9 +215,7 @@ impl IncomingStreams {
                 Some(IncomingStream::Messages(stream)) => {
                     ("messages", Py::new(py, MessageStream::new(stream))?.into_any())
                 }
-                Some(IncomingStream::X(stream)) => {
-                    ("x", Py::new(py, XStream::new(stream))?.into_any())
-                }
+                Some(IncomingStream::X(stream)) => ("x", XStream::new(py, stream)?.into_any()),
                 _ => return Ok(py.None()),
             };
             Ok(stream.into_pyobject(py)?.into_any().unbind())
@@ -229,70 +223,6 @@ impl IncomingStreams {
     }
 }
 
-fn write(sender: &Half<ByteSender>, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
-    let (sender, data) = (Arc::clone(sender.get()?), outgoing(data)?);
-    Ok(Operation::new(async move { sender.lock().await.write_bytes(data).await }, nothing))
-}
-
-fn read(receiver: &Half<ByteReceiver>, max: usize, view: bool) -> PyResult<Operation> {
-    let receiver = Arc::clone(receiver.get()?);
-    let read = async move { receiver.lock().await.read_chunk(max).await };
-    Ok(Operation::new(read, move |py, chunk| {
-        let chunk = chunk.map_err(|error| exception(py, &error))?;
-        incoming(py, chunk.unwrap_or_default(), view)
-    }))
-}
-
-fn read_to_end(receiver: &Half<ByteReceiver>, limit: usize, view: bool) -> PyResult<Operation> {
-    let receiver = Arc::clone(receiver.get()?);
-    let read = async move { receiver.lock().await.read_to_end(limit).await };
-    Ok(Operation::new(read, move |py, all| {
-        incoming(py, all.map_err(|error| exception(py, &error))?, view)
-    }))
-}
-
-fn finish(sender: &Half<ByteSender>) -> PyResult<Operation> {
-    let sender = Arc::clone(sender.get()?);
-    Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
-}
-
-fn reset(
-    sender: &Half<ByteSender>,
-    receiver: &Half<ByteReceiver>,
-    code: u32,
-) -> PyResult<Operation> {
-    let (sender, receiver) = (Arc::clone(sender.get()?), Arc::clone(receiver.get()?));
-    let reset = async move {
-        sender.lock().await.reset(code);
-        receiver.lock().await.stop(code);
-    };
-    Ok(Operation::new(reset, |py, ()| Ok(py.None())))
-}
-
-/// The error's code, message and context; `None` once there will be no more.
-fn next_error(errors: &Half<ErrorReceiver>) -> PyResult<Operation> {
-    let errors = Arc::clone(errors.get()?);
-    Ok(Operation::new(async move { errors.lock().await.next().await }, |py, error| {
-        let Some(error) = error else { return Ok(py.None()) };
-        let context = PyDict::new(py);
-        for (name, value) in error.context() {
-            context.set_item(name, value)?;
-        }
-        Ok((error.code(), error.message(), context).into_pyobject(py)?.into_any().unbind())
-    }))
-}
-
 fn nothing(py: Python<'_>, result: Result<(), StreamError>) -> PyResult<Py<PyAny>> {
     result.map(|()| py.None()).map_err(|error| exception(py, &error))
-}
-
-fn payload(
-    py: Python<'_>,
-    message: Result<Option<Bytes>, StreamError>,
-    view: bool,
-) -> PyResult<Py<PyAny>> {
-    match message.map_err(|error| exception(py, &error))? {
-        Some(message) => incoming(py, message, view),
-        None => Ok(py.None()),
-    }
 }
