@@ -90,4 +90,12 @@ const LINES: &[Line] = &[
         tests: &["memory::three_times_the_load_is_shed_by_name_and_leaves_no_trace"],
         environment: &[("NETCOM_SESSIONS", "400")],
     },
+    Line {
+        name: "T-20",
+        about: "a million comparisons of secrets, whose times tell equal ones from others or not",
+        package: "netcom-session",
+        target: "timing",
+        tests: &["t_20_how_long_keys_are_compared_tells_nothing_of_them"],
+        environment: &[("NETCOM_SAMPLES", "1000000")],
+    },
 ];
