@@ -13,8 +13,8 @@ use std::{
 use bytes::BytesMut;
 use data_encoding::HEXLOWER;
 use netcom_identity::{
-    DirectorySuffixes, NodeDescription, NodeRecord, Representation, Role, SecretKey, Service,
-    Terms, Ticket, UnixTime, certificate,
+    DirectorySuffixes, EntityDescription, EntityDocument, NodeDescription, NodeRecord,
+    Representation, Role, SecretKey, Service, Terms, Ticket, UnixTime, certificate,
 };
 use netcom_session::wire::{DecodeError, Frame, FrameLimits, Hello, decode, kind};
 use serde_json::Value;
@@ -80,6 +80,13 @@ fn identities() -> Vec<(&'static str, Vec<u8>)> {
             seeds.push(("address", address.to_vec()));
             seeds.push(("target", address.to_string().into_bytes()));
         }
+        let mut entity = EntityDescription::new(7, UnixTime(2000));
+        entity.names = vec!["example.org".to_owned(), "alice.netcom".to_owned()];
+        entity.hints = record.addresses().to_vec();
+        entity.successor = Some(key(node - 1).net_id());
+        entity.metadata.insert("region", "north").expect("within its bounds");
+        let document = EntityDocument::sign(&key(node), entity).expect("within its bounds");
+        seeds.push(("entity", document.encode()));
         let (public, netid, peer) = (key(node).public_key(), chain.netid(), *record.peer_id());
         seeds.extend(
             [public.to_protobuf(), netid.to_bytes(), peer.to_bytes()].map(|it| ("key", it)),

@@ -9,10 +9,11 @@ use std::sync::LazyLock;
 use prost::Message as _;
 
 use crate::{
-    DirectorySuffixes, DomainName, MAX_RECORD_BYTES, MAX_REPRESENTATION_BYTES, Multiaddr, NetId,
-    NodeRecord, NodeRecordError, PeerId, Petname, PublicKey, Representation, RepresentationError,
-    SecretKey, Target, Ticket, UnixTime, address, certificate, parse_peer_id, peer_id_from_bytes,
-    proto::{self, SignedNodeRecord, SignedStatement, Statement},
+    DirectorySuffixes, DomainName, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES,
+    MAX_RECORD_BYTES, MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError,
+    PeerId, Petname, PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket,
+    UnixTime, address, certificate, entity, parse_peer_id, peer_id_from_bytes,
+    proto::{self, SignedEntityDocument, SignedNodeRecord, SignedStatement, Statement},
     record, representation,
     ticket::{SUM, checksum},
     with_own_peer_id,
@@ -71,6 +72,31 @@ pub fn record(input: &[u8]) -> bool {
         Err(NodeRecordError::Signature(_)) => {
             if let Some(signed) = resigned_record(input) {
                 check_record(&NodeRecord::decode(&signed).expect("nothing else was wrong"));
+            }
+            false
+        }
+        Err(error) => {
+            let _ = error.to_string();
+            false
+        }
+    }
+}
+
+/// Reads `input` as an entity document.
+///
+/// # Panics
+///
+/// When writing and reading it changes it, or when a document passes that is not signed.
+#[must_use]
+pub fn entity(input: &[u8]) -> bool {
+    match EntityDocument::decode(input) {
+        Ok(document) => {
+            check_entity(&document);
+            true
+        }
+        Err(EntityDocumentError::Signature(_)) => {
+            if let Some(signed) = resigned_entity(input) {
+                check_entity(&EntityDocument::decode(&signed).expect("nothing else was wrong"));
             }
             false
         }
@@ -220,6 +246,21 @@ fn check_record(record: &NodeRecord) {
     }
 }
 
+fn check_entity(document: &EntityDocument) {
+    let encoded = document.encode();
+    assert!(encoded.len() <= MAX_ENTITY_BYTES);
+    assert_eq!(EntityDocument::decode(&encoded).as_ref(), Ok(document));
+    let description = document.description();
+    assert!(document.verify(description.expires).is_err());
+    for name in &description.names {
+        let domain = Target::domain(name, &DirectorySuffixes::default());
+        assert_eq!(domain.map_or_else(|_| name.clone(), |domain| domain.to_string()), *name);
+    }
+    for hint in &description.hints {
+        assert!(address::last_peer_id(hint).is_some());
+    }
+}
+
 /// An address that is completed stays as it is.
 fn check_owned(address: &Multiaddr) {
     if let Ok(owned) = with_own_peer_id(address, &stranger()) {
@@ -251,6 +292,15 @@ fn resigned_record(input: &[u8]) -> Option<Vec<u8>> {
     let said = proto::NodeRecord::decode(message.record.as_slice()).ok()?;
     let peer = peer_id_from_bytes(&said.peer_id).ok()?;
     message.signature = known(&peer)?.sign(record::CONTEXT, &message.record).to_vec();
+    Some(message.encode_to_vec())
+}
+
+/// The document signed by the key it names, if that is one of the first inputs' keys.
+fn resigned_entity(input: &[u8]) -> Option<Vec<u8>> {
+    let mut message = SignedEntityDocument::decode(input).ok()?;
+    let said = proto::EntityDocument::decode(message.document.as_slice()).ok()?;
+    let peer = NetId::from_bytes(&said.netid).ok()?.peer_id();
+    message.signature = known(&peer)?.sign(entity::CONTEXT, &message.document).to_vec();
     Some(message.encode_to_vec())
 }
 

@@ -32,6 +32,7 @@
 mod address;
 pub mod certificate;
 mod decode;
+mod entity;
 #[doc(hidden)]
 pub mod fuzzing;
 mod key;
@@ -53,6 +54,10 @@ pub use multiaddr::Multiaddr;
 pub use crate::{
     address::{AddressError, MAX_ADDRESS_BYTES, MAX_ADDRESSES, with_own_peer_id},
     decode::DecodeError,
+    entity::{
+        EntityDescription, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES, MAX_ENTITY_HINTS,
+        MAX_ENTITY_LIFETIME_SECONDS, MAX_ENTITY_NAMES,
+    },
     key::{KeyError, KeyType, PublicKey, SecretBytes, SecretKey, SignatureError},
     metadata::{
         MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_METADATA_KEY_BYTES, MAX_METADATA_VALUE_BYTES,

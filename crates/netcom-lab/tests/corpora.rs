@@ -61,6 +61,7 @@ corpora! {
     representations_stay_in_bounds: "representation", 4 * KIB, 32, identity::representation;
     claims_stay_in_bounds: "claims", 4 * KIB, 32, identity::claims;
     records_of_nodes_stay_in_bounds: "record", 4 * KIB, 48, identity::record;
+    documents_of_entities_stay_in_bounds: "entity", 4 * KIB, 48, identity::entity;
     tickets_stay_in_bounds: "ticket", 4 * KIB, 32, identity::ticket;
     targets_stay_in_bounds: "target", 4 * KIB, 16, identity::target;
     addresses_stay_in_bounds: "address", 4 * KIB, 16, identity::address;

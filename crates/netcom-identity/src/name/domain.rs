@@ -214,7 +214,7 @@ pub enum DomainError {
 }
 
 /// A name of ASCII labels in small letters, without the dot that may stand at its end.
-fn normalised(text: &str) -> Result<String, DomainError> {
+pub(crate) fn normalised(text: &str) -> Result<String, DomainError> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if name.len() > MAX_NAME {
         return Err(DomainError::TooLong);

@@ -8,6 +8,7 @@ use std::{fmt, str::FromStr};
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
+pub(crate) use self::domain::normalised;
 pub use self::{
     domain::{DirectoryName, DirectorySuffixes, DomainError, DomainName},
     petname::{Petname, PetnameError},

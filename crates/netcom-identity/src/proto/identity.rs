@@ -106,6 +106,45 @@ pub struct SignedNodeRecord {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
+/// What an entity says about itself, for whoever knows a name and wants the key behind it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EntityDocument {
+    /// The key of the entity, which signs the document: one byte key type, then the key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub netid: ::prost::alloc::vec::Vec<u8>,
+    /// A document replaces those of the same entity with a lower sequence.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// Seconds since 1970; invalid from this second on.
+    #[prost(uint64, tag = "3")]
+    pub expires: u64,
+    /// Names with dots, in small letters; the first is the primary name. A name leads here only if it
+    /// is listed.
+    #[prost(string, repeated, tag = "4")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Binary multiaddrs at which nodes of the entity may be reached, each ending in its /p2p.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub hints: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The key that takes the place of this one, in the form of netid; empty if none does.
+    #[prost(bytes = "vec", tag = "6")]
+    pub successor: ::prost::alloc::vec::Vec<u8>,
+    /// Proofs of Representation with a lower sequence are revoked.
+    #[prost(uint64, tag = "7")]
+    pub lowest_sequence: u64,
+    /// How many steps a Proof of Representation may have behind the first.
+    #[prost(uint32, tag = "8")]
+    pub delegations: u32,
+    #[prost(message, repeated, tag = "9")]
+    pub metadata: ::prost::alloc::vec::Vec<MetadataEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedEntityDocument {
+    /// An encoded EntityDocument.
+    #[prost(bytes = "vec", tag = "1")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {

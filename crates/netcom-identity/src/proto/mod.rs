@@ -4,6 +4,6 @@
 mod identity;
 
 pub(crate) use identity::{
-    CertificateExtension, MetadataEntry, NodeRecord, Representation, Role, Service,
-    SignedNodeRecord, SignedStatement, Statement,
+    CertificateExtension, EntityDocument, MetadataEntry, NodeRecord, Representation, Role, Service,
+    SignedEntityDocument, SignedNodeRecord, SignedStatement, Statement,
 };

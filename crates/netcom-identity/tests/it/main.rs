@@ -2,6 +2,7 @@
 
 mod certificates;
 mod decoders;
+mod entities;
 mod names;
 mod netids;
 mod records;

@@ -1,0 +1,6 @@
+//! An entity document.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = netcom_identity::fuzzing::entity(input);
+});
