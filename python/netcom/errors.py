@@ -16,6 +16,7 @@ __all__ = [
     "AccessDenied",
     "BadArgument",
     "ConnectionLost",
+    "NameRefused",
     "NetComError",
     "NodeError",
     "NotFound",
@@ -71,6 +72,11 @@ class NotFound(PeerUnreachable, LookupError):
     """Nobody of that name was found; the message says where was looked."""
 
 
+class NameRefused(PeerUnreachable):
+    """Something speaks against what is said of the name: the message says what, and who can mend
+    it."""
+
+
 class AccessDenied(NetComError, PermissionError):
     """The peer does not admit this node."""
 
@@ -123,7 +129,20 @@ _CLASSES: dict[str, type[NetComError]] = {
     "full": PeerUnreachable,
     "local_and_cloud": BadArgument,
     "malformed": ConnectionLost,
+    "name_bad_answer": NameRefused,
+    "name_bogus": NameRefused,
+    "name_changed": NameRefused,
+    "name_different": NameRefused,
+    "name_not_claimed": NameRefused,
+    "name_busy": PeerUnreachable,
+    "name_offline": NotFound,
+    "name_pin": NodeError,
+    "name_replaced": NameRefused,
+    "name_replayed": NameRefused,
+    "name_unknown": NotFound,
+    "name_unproven": NameRefused,
     "name_unsupported": NotFound,
+    "no_data_dir": BadArgument,
     "no_other_node": NotFound,
     "no_petnames": NotFound,
     "no_room": PayloadTooLarge,

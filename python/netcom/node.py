@@ -69,7 +69,8 @@ class Node(Closable):
         networks only, ``cloud`` global ones only. ``config``, or further keywords: ``identity``
         (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
         ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
-        ``metadata``. ``NETCOM_DISCOVERY`` and ``NETCOM_REGISTRY_DIR`` stand in for what is left
+        ``metadata``, ``names`` (domains with the NetIDs they have, asked of nobody).
+        ``NETCOM_DISCOVERY`` and ``NETCOM_REGISTRY_DIR`` stand in for what is left
         out.
         """
         all_settings = {**(config or {}), **settings}

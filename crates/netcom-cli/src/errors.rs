@@ -24,6 +24,7 @@ pub(crate) fn connect(error: &ConnectError) -> Failure {
         ConnectError::NotFound { .. }
         | ConnectError::NoOtherNode { .. }
         | ConnectError::Petname { .. }
+        | ConnectError::Name(_)
         | ConnectError::NameUnsupported { .. } => Exit::NotFound,
         ConnectError::Unreachable { .. } | ConnectError::Timeout { .. } => Exit::Unreachable,
         ConnectError::Denied { .. } => Exit::Denied,

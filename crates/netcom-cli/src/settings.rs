@@ -1,6 +1,7 @@
 //! Settings: flags over environment over the data directory's `config.toml` over defaults.
 
 use std::{
+    collections::BTreeMap,
     env, fs, io,
     path::{Path, PathBuf},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) receive: Setting<Option<PathBuf>>,
     pub(crate) max_sessions: Setting<Option<u64>>,
     pub(crate) resume_seconds: Setting<Option<u64>>,
+    /// Keys of names with dots that nobody is asked about.
+    pub(crate) names: Setting<BTreeMap<String, String>>,
     /// The file, which need not exist.
     pub(crate) path: PathBuf,
 }
@@ -67,6 +70,7 @@ pub(crate) struct File {
     allow_all: Option<bool>,
     receive: Option<PathBuf>,
     limits: Limits,
+    naming: Naming,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +78,13 @@ pub(crate) struct File {
 struct Limits {
     sessions: Option<u64>,
     resume_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Naming {
+    #[serde(rename = "static")]
+    fixed: Option<BTreeMap<String, String>>,
 }
 
 /// The file's name in a data directory.
@@ -136,6 +147,7 @@ impl Settings {
             ),
             max_sessions: pick("", None, "", None, file.limits.sessions.map(Some), None),
             resume_seconds: pick("", None, "", None, file.limits.resume_seconds.map(Some), None),
+            names: pick("", None, "", None, file.naming.fixed, BTreeMap::new()),
             path,
         })
     }
@@ -151,6 +163,7 @@ impl Settings {
             ("receive", json!(self.receive.value), self.receive.origin),
             ("limits.sessions", json!(self.max_sessions.value), self.max_sessions.origin),
             ("limits.resume_seconds", json!(self.resume_seconds.value), self.resume_seconds.origin),
+            ("naming.static", json!(self.names.value), self.names.origin),
         ]
     }
 }
@@ -222,8 +235,9 @@ pub(crate) fn parse(text: &str, path: &Path) -> Outcome<File> {
     })
 }
 
-const KEYS: &str = "the keys are listen, discovery, meeting_points, allow, allow_all, receive and, \
-                    under [limits], sessions and resume_seconds";
+const KEYS: &str = "the keys are listen, discovery, meeting_points, allow, allow_all, receive, \
+                    under [limits] sessions and resume_seconds, and domains under \
+                    [naming.static]";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! Where peers are: the same-host registry, multicast DNS, and the book of petnames.
+//! Where peers are: the same-host registry, multicast DNS, the book of petnames, and names with
+//! dots ([`names`]).
 //!
 //! [`Discovery`] asks all its [`Source`]s at once. What they find proves itself ([`Found::Record`])
 //! or is a mere hint that the handshake with the peer has to prove ([`Found::Hint`]), so a lying
@@ -8,6 +9,7 @@ mod discovery;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod mdns;
+pub mod names;
 mod petnames;
 mod registry;
 mod scope;

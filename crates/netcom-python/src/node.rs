@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use netcom::{NodeBuilder, Role, Target};
+use netcom::{ConnectError, DomainName, Named, NodeBuilder, Role, Target};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -78,10 +78,18 @@ impl Node {
 
     fn discover_netid(&self, py: Python<'_>, netid: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let node = self.0.get()?.clone();
-        let Target::NetId(netid) = target(py, netid)? else {
+        let target = target(py, netid)?;
+        if matches!(target, Target::PeerId(_) | Target::Address(..)) {
             return Err(bad_name(py, &"a NetID is needed; for a node there is discover_peer_id"));
+        }
+        let discover = async move {
+            let Named::NetId(netid) = node.resolve(target).await? else { return Ok(None) };
+            Ok(Some(node.discover_netid(netid).await))
         };
-        Ok(Operation::new(async move { node.discover_netid(netid).await }, |py, nodes| {
+        Ok(Operation::new(discover, |py, nodes: Result<_, ConnectError>| {
+            let nodes = nodes.map_err(|error| exception(py, &error))?;
+            let nodes =
+                nodes.ok_or_else(|| bad_name(py, &"that names a node: use discover_peer_id"))?;
             let nodes = nodes.map_err(|error| exception(py, &error))?;
             let found = PyDict::new(py);
             for (peer, info) in nodes {
@@ -196,6 +204,17 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 builder
             }
             "metadata" => builder.metadata(metadata(&value)?),
+            "names" => {
+                for (name, netid) in value.cast::<PyDict>()? {
+                    let name: DomainName =
+                        name.extract::<&str>()?.parse().map_err(|error| bad_name(py, &error))?;
+                    let Target::NetId(netid) = target(py, &netid)? else {
+                        return Err(bad_name(py, &format!("the key of {name} is a NetID")));
+                    };
+                    builder = builder.fixed_name(name, netid);
+                }
+                builder
+            }
             _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
         };
     }

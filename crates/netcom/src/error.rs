@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use netcom_discovery::{ParseScopeError, ResolveError, Scope};
+use netcom_discovery::{ParseScopeError, ResolveError, Scope, names::NameError};
 use netcom_identity::{NetId, NetIdError, PeerId, Petname, RepresentationError, Target};
 use netcom_session::Code;
 use netcom_transport::{Attempt, TransportError};
@@ -186,10 +186,13 @@ pub enum ConnectError {
         /// The name.
         name: Petname,
     },
-    /// Directories and domains are not resolved yet.
+    /// Nothing says whose the domain is, or something speaks against it.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Names of directories are not resolved yet.
     #[error(
-        "{name} is a name of a directory or a domain, and resolving those comes with a later \
-         version: use a NetID, a ticket or a petname"
+        "{name} is a name of a directory, and resolving those comes with a later version: use a \
+         NetID, a ticket or a petname"
     )]
     NameUnsupported {
         /// The name.
@@ -321,6 +324,7 @@ impl ConnectError {
             Self::NoSuchService { .. } => "no_such_service",
             Self::Petname { .. } => "unknown_petname",
             Self::NoPetnames { .. } => "no_petnames",
+            Self::Name(error) => error.code(),
             Self::NameUnsupported { .. } => "name_unsupported",
             Self::NetId(_) => "bad_netid",
             Self::Refused { .. } => "refused",
@@ -355,6 +359,7 @@ impl ConnectError {
             },
             Self::Petname { name, .. } => Some(format!("netcom names add {name} n1…")),
             Self::NoPetnames { .. } => Some("--data-dir DIR".to_owned()),
+            Self::Name(error) => error.hint(),
             Self::NameUnsupported { .. } => Some("netcom names add NAME n1…".to_owned()),
             _ => None,
         }
@@ -363,14 +368,15 @@ impl ConnectError {
     /// Whether the same call can work later without anything being repaired here.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::NotFound { .. }
-                | Self::NoOtherNode { .. }
-                | Self::Unreachable { .. }
-                | Self::Timeout { .. }
-                | Self::Refused { .. }
-        )
+            | Self::NoOtherNode { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Refused { .. } => true,
+            Self::Name(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 }
 
@@ -454,7 +460,8 @@ mod tests {
                 offered: vec!["mail (1)".to_owned()],
             },
             ConnectError::NoPetnames { name },
-            ConnectError::NameUnsupported { name: "example.com".to_owned() },
+            ConnectError::Name(NameError::Unproven { name: "example.com".to_owned() }),
+            ConnectError::NameUnsupported { name: "alice.netcom".to_owned() },
             ConnectError::Refused { peer, code: Code::OVERLOADED },
             ConnectError::Full,
             ConnectError::Closed,

@@ -84,13 +84,13 @@ mod stream;
 
 pub use netcom_discovery::{
     AddError, BookError, IfTaken, Interfaces, MdnsConfig, Named, ParseScopeError, PetnameBook,
-    PetnameEntry, ResolveError, Scope,
+    PetnameEntry, ResolveError, Scope, names,
 };
 pub use netcom_identity::{
-    DirectorySuffixes, Metadata, MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId,
-    Petname, Representation, RepresentationError, Role, Role as NodeRole, SecretKey,
-    Service as ServiceName, Target, TargetError, Terms, Ticket, TicketError, UnixTime,
-    parse_peer_id,
+    DirectorySuffixes, DomainName, EntityDescription, EntityDocument, EntityDocumentError,
+    Metadata, MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId, Petname,
+    Representation, RepresentationError, Role, Role as NodeRole, SecretKey, Service as ServiceName,
+    Target, TargetError, Terms, Ticket, TicketError, UnixTime, parse_peer_id,
 };
 pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,

@@ -110,6 +110,20 @@ pub(crate) enum Id {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    /// Sign what makes a domain lead to this identity, for its web server or its DNS
+    Publish {
+        /// The domain
+        domain: String,
+        /// How long it holds
+        #[arg(long, value_name = "DAYS", default_value_t = 90)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=365))]
+        days: u32,
+        /// Where a node of the identity is reached: a multiaddr ending in /p2p; repeatable
+        #[arg(long, value_name = "ADDRESS")]
+        hint: Vec<String>,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Read a key that `export` wrote into a data directory without one
     Import {
         /// The file to read
@@ -150,6 +164,13 @@ pub(crate) enum Names {
     Rm {
         /// The name
         name: String,
+    },
+    /// Let a domain lead to a key because you know by other means that it is right
+    Trust {
+        /// The domain
+        domain: String,
+        /// The key: a NetID
+        netid: String,
     },
     /// Show whom a name means
     Resolve {

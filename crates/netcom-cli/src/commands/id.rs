@@ -21,6 +21,9 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
         Id::New => new(context),
         Id::Show => show(context),
         Id::Export { file, passphrase } => export(context, file, passphrase),
+        Id::Publish { domain, days, hint, passphrase } => {
+            super::publish::run(context, domain, *days, hint, passphrase)
+        }
         Id::Import { file, passphrase } => import(context, file, passphrase),
     }
 }
@@ -97,7 +100,7 @@ fn import(context: &Context, file: &Path, origin: &Origin) -> Outcome {
 }
 
 /// Takes a passphrase from where it was said to be, or asks for it, twice if it is a new one.
-fn passphrase(origin: &Origin, is_new: bool) -> Outcome<Passphrase> {
+pub(super) fn passphrase(origin: &Origin, is_new: bool) -> Outcome<Passphrase> {
     let text = if let Some(path) = &origin.passphrase_file {
         let failed = |error: io::Error| {
             Failure::io(format_args!("{} cannot be read", path.display()), &error)

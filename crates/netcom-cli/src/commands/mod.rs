@@ -8,6 +8,7 @@ pub(crate) mod names;
 pub(crate) mod perf;
 pub(crate) mod ping;
 pub(crate) mod pipe;
+pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod request;
 pub(crate) mod send;

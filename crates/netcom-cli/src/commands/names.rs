@@ -1,6 +1,9 @@
 //! `netcom names`.
 
-use netcom::{AddError, BookError, IfTaken, Named, Petname, PetnameEntry, ResolveError, Target};
+use netcom::{
+    AddError, BookError, DomainName, IfTaken, Named, NetId, Petname, PetnameEntry, ResolveError,
+    Target, names,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +17,7 @@ pub(crate) fn run(command: &Names, context: &Context) -> Outcome {
         Names::Add { name, target, replace } => add(context, name, target, *replace),
         Names::Ls => list(context),
         Names::Rm { name } => remove(context, name),
+        Names::Trust { domain, netid } => trust(context, domain, netid),
         Names::Resolve { name } => resolve(context, name),
     }
 }
@@ -75,6 +79,20 @@ fn resolve(context: &Context, name: &str) -> Outcome {
     let mut lines = vec![entry.id.to_string()];
     lines.extend(entry.addresses.iter().map(ToString::to_string));
     context.output.answer(lines.join("\n"), value(&name, &entry))
+}
+
+fn trust(context: &Context, domain: &str, netid: &str) -> Outcome {
+    let domain: DomainName =
+        domain.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))?;
+    let netid: NetId =
+        netid.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_netid", &error))?;
+    context.data_dir()?;
+    let names = names::Names::offline().remembering(context.directory());
+    names.trust(&domain, netid).map_err(|error| {
+        Failure::from_error(Exit::Failure, error.code(), &error).hint_if(error.hint())
+    })?;
+    let value = json!({ "name": domain.to_string(), "netid": netid.to_string() });
+    context.output.answer(format!("{domain}  {netid}"), value)
 }
 
 fn line(name: &Petname, entry: &PetnameEntry) -> String {

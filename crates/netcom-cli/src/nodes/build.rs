@@ -3,8 +3,8 @@
 use std::{env, path::Path, time::Duration};
 
 use netcom::{
-    Access, DataDirUse, Interfaces, Limits, MdnsConfig, Multiaddr, Node, NodeBuilder, Petname,
-    Role, Scope, Target,
+    Access, DataDirUse, DomainName, Interfaces, Limits, MdnsConfig, Multiaddr, NetId, Node,
+    NodeBuilder, Petname, Role, Scope, Target,
 };
 
 use crate::{
@@ -93,6 +93,16 @@ fn reach(context: &Context, mut builder: NodeBuilder) -> Outcome<NodeBuilder> {
     }
     if let Some(registry) = env::var_os(REGISTRY_DIR).filter(|path| !path.is_empty()) {
         builder = builder.registry(registry);
+    }
+    for (name, netid) in &context.settings.names.value {
+        let wrong = |error: &dyn std::error::Error| {
+            let message = format!("naming.static: {name} = {netid:?}: {error}");
+            Failure::new(Exit::Usage, "config", message)
+                .hint("\"example.org\" = \"n1…\" under [naming.static]")
+        };
+        let domain: DomainName = name.parse().map_err(|error| wrong(&error))?;
+        let netid: NetId = netid.parse().map_err(|error| wrong(&error))?;
+        builder = builder.fixed_name(domain, netid);
     }
     Ok(builder)
 }

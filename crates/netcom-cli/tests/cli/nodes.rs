@@ -33,6 +33,22 @@ fn a_node_is_found_by_its_netid_and_pinged_with_its_path() {
 }
 
 #[test]
+fn a_domain_with_a_key_in_the_settings_is_asked_of_nobody() {
+    let world = World::new();
+    let (_node, _) = world.listen("alice", &[]);
+    let netid = world.netid("alice");
+    let settings = format!("[naming.static]\n\"example.org\" = \"{netid}\"\n");
+    world.write("bob/config.toml", settings.as_bytes());
+    let pinged = world.run("bob", &["ping", "example.org", "-c", "1", "--json"]).ok();
+    assert_eq!(pinged.json()["netid"], netid.as_str());
+    world.run("bob", &["ping", "example.com", "-c", "1"]).failed(3, "name_offline");
+    world.write("bob/config.toml", b"[naming.static]\n\"example.org\" = \"n1x\"\n");
+    let mistaken = world.run("bob", &["ping", "example.org", "-c", "1"]);
+    mistaken.failed(2, "config");
+    assert!(mistaken.stderr.contains("naming.static: example.org"), "{}", mistaken.stderr);
+}
+
+#[test]
 fn who_is_not_known_is_not_found_and_who_is_gone_is_unreachable() {
     let world = World::new();
     let nobody = world.netid("carol");

@@ -75,6 +75,40 @@ fn names_are_added_listed_resolved_and_removed() {
 }
 
 #[test]
+fn a_domain_leads_to_the_key_that_the_user_vouches_for() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    let trusted = world.run("me", &["names", "trust", "Example.org.", &alice, "--json"]).ok();
+    assert_eq!(trusted.json()["name"], "example.org");
+    let pin = std::fs::read_to_string(world.path("me/pins/example.org")).unwrap();
+    assert_eq!(pin.trim_end(), alice);
+    world.run("me", &["names", "trust", "alice", &alice]).failed(2, "bad_name");
+    world.run("me", &["names", "trust", "alice.netcom", &alice]).failed(2, "bad_name");
+    world.run("me", &["names", "trust", "../example.org", &alice]).failed(2, "bad_name");
+    world.run("me", &["names", "trust", "example.org", &alice[..60]]).failed(2, "bad_netid");
+}
+
+#[test]
+fn what_makes_a_domain_lead_here_is_signed_for_the_web_server_and_the_dns() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    let published = world.run("alice", &["id", "publish", "Example.org", "--json"]).ok().json();
+    assert_eq!((&published["domain"], &published["netid"]), (&"example.org".into(), &alice.into()));
+    let page: serde_json::Value =
+        serde_json::from_str(published["page"].as_str().unwrap()).unwrap();
+    assert_eq!(page["version"], 1);
+    let record = published["txt"].as_str().unwrap();
+    assert_eq!(record, format!("netid1 {}", page["document"].as_str().unwrap()));
+    let text = world.run("alice", &["id", "publish", "example.org", "--days", "365"]).ok();
+    assert!(text.text().lines().nth(1).unwrap().starts_with("TXT netid1 "), "{}", text.text());
+    world.run("alice", &["id", "publish", "alice"]).failed(2, "bad_name");
+    world.run("alice", &["id", "publish", "example.org", "--days", "366"]).failed(2, "usage");
+    let homeless = ["id", "publish", "example.org", "--hint", "/ip4/192.0.2.1/tcp/1"];
+    world.run("alice", &homeless).failed(2, "bad_document");
+    world.run("nobody", &["id", "publish", "example.org"]).failed(1, "no_identity");
+}
+
+#[test]
 fn settings_tell_their_origin() {
     let world = World::new();
     world.write("alice/config.toml", b"discovery = \"lan\"\nallow = [\"bob\"]\n");

@@ -2,10 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
+use unicode_security::MixedScript as _;
+
 use super::literal;
 
 /// A name in somebody's own petname book: letters and digits of any script, `-` and `_`, in small
-/// letters, no dot, and nothing that looks like a key.
+/// letters, all of one script, no dot, and nothing that looks like a key.
 ///
 /// ```
 /// # use netcom_identity::Petname;
@@ -44,6 +46,9 @@ impl Petname {
         if name.starts_with('-') {
             return Err(PetnameError::Dash);
         }
+        if !name.as_str().is_single_script() {
+            return Err(PetnameError::Scripts);
+        }
         Ok(Self(name))
     }
 }
@@ -81,6 +86,9 @@ pub enum PetnameError {
     /// A command would take it for an option.
     #[error("a petname does not begin with -")]
     Dash,
+    /// Letters of several scripts, of which one can look like another (UTS 39, section 5.1).
+    #[error("a petname is not made of letters of several scripts, which can look alike")]
+    Scripts,
     /// It begins as keys do, so it would be read as a damaged one.
     #[error("a petname does not begin like a NetID or PeerId (n1, 12D3Koo, 16Uiu2, Qm)")]
     Key,

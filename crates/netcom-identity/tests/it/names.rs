@@ -1,11 +1,11 @@
 //! What people type, and in which order it is understood (R-NET-2, R-NET-9).
 
 use netcom_identity::{
-    AddressError, DirectoryName, DirectorySuffixes, DomainError, DomainName, Multiaddr, NetIdError,
-    PeerIdError, Petname, PetnameError, Target, TargetError, Ticket, TicketError,
+    AddressError, DirectoryName, DirectorySuffixes, DomainError, DomainName, Multiaddr, NetId,
+    NetIdError, PeerIdError, Petname, PetnameError, Target, TargetError, Ticket, TicketError,
 };
 
-use crate::support::{hashed_peer_id, key};
+use crate::support::{hashed_peer_id, key, text, vectors};
 
 fn parse(text: &str) -> Result<Target, TargetError> {
     text.parse()
@@ -261,4 +261,37 @@ fn a_domain_knows_what_it_is_under() {
     let name: DomainName = "a.example.org".parse().unwrap();
     assert!(name.is_under("example.org") && name.is_under("a.example.org"));
     assert!(!name.is_under("ample.org") && !name.is_under("b.a.example.org"));
+}
+
+/// What an entity's name is for the Python package too, which runs the same file.
+fn entity(text: &str) -> Result<(&'static str, String), String> {
+    let target = parse(text).map_err(|error| error.to_string())?;
+    let kind = match &target {
+        Target::NetId(_) => "netid",
+        Target::PeerId(peer) => {
+            let netid = NetId::try_from(peer).map_err(|error| error.to_string())?;
+            return Ok(("netid", netid.to_string()));
+        }
+        Target::Petname(_) => "petname",
+        Target::Directory(_) => "directory",
+        Target::Domain(_) => "domain",
+        other => return Err(format!("{other} names no entity")),
+    };
+    Ok((kind, target.to_string()))
+}
+
+#[test]
+fn names_mean_what_the_vectors_say() {
+    let rows = vectors(include_str!("../../../../docs/protocol/vectors/names.json"));
+    let (understood, refused) = (&rows["understood"], &rows["refused"]);
+    let (understood, refused) = (understood.as_array().unwrap(), refused.as_array().unwrap());
+    assert!(understood.len() + refused.len() >= 60);
+    for row in understood {
+        let expected = (text(row, "kind"), self::text(row, "name").to_owned());
+        assert_eq!(entity(text(row, "text")), Ok(expected), "{row}");
+    }
+    for row in refused {
+        let error = entity(text(row, "text")).expect_err(&row.to_string());
+        assert!(error.contains(text(row, "why")), "{row}: {error}");
+    }
 }

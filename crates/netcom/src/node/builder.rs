@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use netcom_discovery::{Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope};
-use netcom_identity::{Metadata, Multiaddr, Representation, Role, SecretKey};
+use netcom_discovery::{Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope, names::Names};
+use netcom_identity::{DomainName, Metadata, Multiaddr, NetId, Representation, Role, SecretKey};
 use netcom_session::InstanceId;
 use netcom_transport::{Transport, TransportConfig};
 use parking_lot::{Mutex, RwLock};
@@ -20,6 +20,7 @@ use super::{
     handle::Handle,
     hooks::Hooks,
     incoming::Queue,
+    names::NodeNames,
     peers::Peers,
     publish::Published,
     reach::Reach,
@@ -76,6 +77,8 @@ pub struct NodeBuilder {
     is_cloud: bool,
     mdns: Option<MdnsConfig>,
     registry: Option<PathBuf>,
+    names: Option<Names>,
+    fixed_names: Vec<(DomainName, NetId)>,
 }
 
 impl NodeBuilder {
@@ -197,6 +200,22 @@ impl NodeBuilder {
     #[must_use]
     pub fn registry(mut self, directory: impl Into<PathBuf>) -> Self {
         self.registry = Some(directory.into());
+        self
+    }
+
+    /// Sets whom names with dots are asked of. Default: web servers and the DNS, by the system's
+    /// configuration, unless discovery goes no further than the host or the node is
+    /// [`local`](Self::local).
+    #[must_use]
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = Some(names);
+        self
+    }
+
+    /// Gives a domain a key that nobody is asked about; repeatable. Default: none.
+    #[must_use]
+    pub fn fixed_name(mut self, domain: DomainName, netid: NetId) -> Self {
+        self.fixed_names.push((domain, netid));
         self
     }
 
@@ -323,6 +342,13 @@ impl NodeBuilder {
             services,
             discovery: Discovery::open(self.source_scope(scope), &self.sources()),
             book,
+            names: NodeNames {
+                given: self.names.clone(),
+                fixed: self.fixed_names.clone(),
+                may_ask: scope >= Scope::Lan && !self.is_local,
+                data: self.data_dir.clone(),
+                ..NodeNames::default()
+            },
             issuer,
             shown: RwLock::new(shown),
             peers: Mutex::new(Peers::default()),

@@ -9,13 +9,14 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use netcom_discovery::Named;
-use netcom_identity::{Multiaddr, NetId, PeerId, Petname, Target};
+use netcom_identity::{MAX_DELEGATIONS, Multiaddr, NetId, PeerId, Petname, Target};
 use netcom_session::{Code, LinkKind, State};
 use netcom_transport::Link;
 use tokio::time::Instant;
 
 use super::{handle::Handle, needs::Needs, search::Search, shared::Shared};
 use crate::{
+    clock::unix_now,
     connection::{Connection, Failover},
     error::ConnectError,
     session::{AttachFailure, Hold, SharedSession},
@@ -58,8 +59,20 @@ pub(crate) struct Wanted {
     pub(crate) peer: Option<PeerId>,
     /// The entity that the node has to speak for.
     pub(crate) netid: Option<NetId>,
+    /// Proofs below it are revoked.
+    pub(crate) lowest_sequence: u64,
+    /// Proofs with more delegations do not count.
+    pub(crate) delegations: u8,
     /// Nodes and where they are said to be.
     pub(crate) hints: Vec<(PeerId, Vec<Multiaddr>)>,
+}
+
+impl Wanted {
+    /// Whether the entity takes back proofs that others may still count, so that who was let in by
+    /// one has to be asked again.
+    fn is_narrowed(&self) -> bool {
+        self.lowest_sequence > 0 || self.delegations < MAX_DELEGATIONS
+    }
 }
 
 impl ConnectBuilder {
@@ -119,8 +132,11 @@ impl ConnectBuilder {
     pub async fn connect(self) -> Result<Connection, ConnectError> {
         let Self { handle, target, options } = self;
         let node = handle.shared();
-        let wanted = node.resolve(target).await?;
-        let (hold, reason) = node.connect(&wanted, &options).await?;
+        let (begun, after) = (Instant::now(), options.timeout);
+        let resolving = tokio::time::timeout(after, node.resolve(target.clone())).await;
+        let wanted = resolving.map_err(|_| ConnectError::Timeout { target, after })??;
+        let rest = Options { timeout: after.saturating_sub(begun.elapsed()), ..options.clone() };
+        let (hold, reason) = node.connect(&wanted, &rest).await?;
         let connection = Connection::new(hold, wanted.netid, reason);
         if !options.failover {
             return Ok(connection);
@@ -161,10 +177,17 @@ impl Failover for Mover {
 }
 
 impl Shared {
-    /// Says whom a target means: a literal, else the petname book. Names of directories and
-    /// domains are never looked up anywhere yet.
+    /// Says whom a target means: a literal, else the petname book, else whoever vouches for a
+    /// domain. Names of directories are never looked up anywhere yet.
     async fn resolve(&self, target: Target) -> Result<Wanted, ConnectError> {
-        let mut wanted = Wanted { target, peer: None, netid: None, hints: Vec::new() };
+        let mut wanted = Wanted {
+            target,
+            peer: None,
+            netid: None,
+            lowest_sequence: 0,
+            delegations: MAX_DELEGATIONS,
+            hints: Vec::new(),
+        };
         match &wanted.target {
             Target::NetId(netid) => wanted.netid = Some(*netid),
             Target::PeerId(peer) => wanted.peer = Some(*peer),
@@ -187,9 +210,24 @@ impl Shared {
                 }
                 wanted.hints = by_peer(addresses);
             }
+            Target::Domain(domain) => {
+                let resolved = self.names.get().domain(domain, unix_now()).await?;
+                wanted.netid = Some(resolved.netid);
+                wanted.lowest_sequence = resolved.lowest_sequence;
+                wanted.delegations = resolved.delegations;
+                wanted.hints = by_peer(resolved.hints);
+            }
             other => return Err(ConnectError::NameUnsupported { name: other.to_string() }),
         }
         Ok(wanted)
+    }
+
+    /// Says whom a target means, the entity where it names both.
+    pub(crate) async fn resolve_name(&self, target: Target) -> Result<Named, ConnectError> {
+        let name = target.to_string();
+        let wanted = self.resolve(target).await?;
+        let netid = wanted.netid.map(Named::NetId);
+        netid.or(wanted.peer.map(Named::Peer)).ok_or(ConnectError::NameUnsupported { name })
     }
 
     async fn look_up_petname(
@@ -271,6 +309,7 @@ impl Shared {
         let fits = |session: &Arc<SharedSession>| {
             let peer = session.peer();
             session.state() == State::Live
+                && !wanted.is_narrowed()
                 && wanted.peer.is_none_or(|wanted| wanted == peer)
                 && wanted.netid.is_none_or(|netid| session.visitor().netids().contains(&netid))
                 && self.offers(&peer, &options.needs)

@@ -7,6 +7,7 @@ mod discover;
 mod handle;
 mod hooks;
 mod incoming;
+mod names;
 mod needs;
 mod peers;
 mod proofs;
@@ -21,7 +22,7 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use netcom_discovery::Scope;
+use netcom_discovery::{Named, Scope};
 use netcom_identity::{Multiaddr, NetId, PeerId, Representation, Role, Target, Ticket};
 
 pub use self::{
@@ -189,6 +190,15 @@ impl Node {
     /// [`ConnectError`] says who is at fault and what to do.
     pub async fn connect_to_peer(&self, peer: PeerId) -> Result<Connection, ConnectError> {
         self.connect(peer).await
+    }
+
+    /// Whom a text or a name means, without connecting: a petname's entry, the key behind a
+    /// domain. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what speaks against the name.
+    pub async fn resolve(&self, target: impl Into<Target>) -> Result<Named, ConnectError> {
+        self.shared().resolve_name(target.into()).await
     }
 
     /// A connection with options.

@@ -197,7 +197,7 @@ impl<'a> Search<'a> {
             let failed_too = self.dials.is_empty() && (is_lookup_over || now >= self.failed_from);
             let Some(candidate) = self.candidates.next(failed_too) else { return };
             self.dial_from = now + STAGGER;
-            let dial = dial(self.node, self.wanted.netid, self.options, self.deadline, candidate);
+            let dial = dial(self.node, self.wanted, self.options, self.deadline, candidate);
             self.dials.push(dial.boxed());
         }
     }
@@ -295,7 +295,7 @@ fn not_secret(target: Target) -> Target {
 /// Dials a node and checks that it speaks for the entity, before a byte of ours is sent.
 async fn dial(
     node: &Shared,
-    netid: Option<NetId>,
+    wanted: &Wanted,
     options: &Options,
     deadline: Instant,
     candidate: Candidate,
@@ -309,8 +309,11 @@ async fn dial(
         Ok(link) => link,
         Err(error) => return (candidate, Err(Failure::Dial { peer, error })),
     };
-    let Some(netid) = netid else { return (candidate, Ok(link)) };
-    match netid.represented_by(&peer, link.representations(), unix_now(), None) {
+    let Some(netid) = wanted.netid else { return (candidate, Ok(link)) };
+    let lowest = Some(wanted.lowest_sequence);
+    let most = usize::from(wanted.delegations);
+    let chains = link.representations().iter().filter(|chain| chain.delegations() <= most);
+    match netid.represented_by(&peer, chains, unix_now(), lowest) {
         Ok(_) => (candidate, Ok(link)),
         Err(source) => {
             tokio::spawn(link.close());

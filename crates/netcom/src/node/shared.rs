@@ -19,7 +19,7 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 
-use super::{incoming::Queue, peers::Peers, reach::Reach};
+use super::{incoming::Queue, names::NodeNames, peers::Peers, reach::Reach};
 use crate::{
     config::Limits,
     data_dir::DataDirLock,
@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) services: Arc<Services>,
     pub(crate) discovery: Discovery,
     pub(crate) book: Option<PetnameBook>,
+    pub(crate) names: NodeNames,
     /// Who renews what this node shows.
     pub(crate) issuer: Option<Issuer>,
     /// What this node shows of itself now.

@@ -86,14 +86,36 @@ async fn an_address_and_a_petname_lead_to_a_node() {
 }
 
 #[tokio::test]
-async fn names_of_directories_and_domains_are_refused_without_asking_anybody() {
+async fn a_node_that_looks_no_further_than_its_host_asks_nobody_for_names_with_dots() {
     let world = World::new();
-    let node = world.within(Scope::Off).build().await.unwrap();
-    for name in ["alice.netcom", "example.org"] {
-        let error = node.connect(name.parse::<Target>().unwrap()).await.unwrap_err();
-        assert!(matches!(error, ConnectError::NameUnsupported { .. }));
-        assert!(error.to_string().contains(name), "{error}");
+    for scope in [Scope::Off, Scope::Host] {
+        let node = world.within(scope).build().await.unwrap();
+        for (name, code) in [("alice.netcom", "name_unsupported"), ("example.org", "name_offline")]
+        {
+            let error = node.connect(name.parse::<Target>().unwrap()).await.unwrap_err();
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_domain_whose_key_the_user_set_leads_to_whoever_proves_that_key() {
+    let world = World::new();
+    let (alice, mallory) = (generate_key(), generate_key().net_id());
+    let server = world.within(Scope::Host).netid(alice.clone()).build().await.unwrap();
+    answer_as(&server, "here");
+    let node = world
+        .within(Scope::Host)
+        .fixed_name("example.org".parse().unwrap(), alice.net_id())
+        .fixed_name("example.com".parse().unwrap(), mallory);
+    let node = node.build().await.unwrap();
+    let connection = within(node.connect("Example.ORG.".parse::<Target>().unwrap())).await.unwrap();
+    assert_eq!(ask(&connection).await, "here");
+    assert_eq!(connection.netid(), Some(alice.net_id()));
+    let other = node.connect_with("example.com".parse::<Target>().unwrap());
+    let error = within(other.lookup(std::time::Duration::from_millis(100)).connect()).await;
+    assert_eq!(error.unwrap_err().code(), "not_found");
 }
 
 #[tokio::test]

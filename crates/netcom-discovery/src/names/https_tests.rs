@@ -1,0 +1,117 @@
+//! A web server on loopback, and what of its answers is believed.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Https, Web as _, WebError};
+
+/// A server for `example.org` that answers everything with `answer`, and who believes it.
+async fn server(answer: Vec<u8>) -> (Https, SocketAddr) {
+    let key = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+    let certificate: CertificateDer<'static> = key.cert.der().clone();
+    let secret = PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], secret)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read_u8().await {
+                    Ok(byte) => request.push(byte),
+                    Err(_) => break,
+                }
+            }
+            let request = String::from_utf8(request).unwrap();
+            assert!(request.starts_with("GET /.well-known/netid.json HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("host: example.org\r\n"), "{request}");
+            // A client that has enough hangs up.
+            drop(stream.write_all(&answer).await);
+            drop(stream.shutdown().await);
+        }
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    (Https::fixed(roots, address), address)
+}
+
+async fn get(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, WebError> {
+    let (https, _) = server(answer.into()).await;
+    https.get("example.org", "/.well-known/netid.json").await
+}
+
+fn is_bad(answer: &Result<Vec<u8>, WebError>, word: &str) -> bool {
+    matches!(answer, Err(WebError::Bad { reason }) if reason.contains(word))
+}
+
+fn is_absent(answer: &Result<Vec<u8>, WebError>) -> bool {
+    matches!(answer, Err(WebError::Absent { .. }))
+}
+
+#[tokio::test]
+async fn a_page_is_what_the_server_gives() {
+    let page = get("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    assert_eq!(page, Ok(b"{}".to_vec()));
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    assert_eq!(get(chunked).await, Ok(b"{}".to_vec()));
+}
+
+#[tokio::test]
+async fn redirects_are_bad_and_missing_pages_absent() {
+    for status in ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"] {
+        let answer =
+            format!("HTTP/1.1 {status}\r\nlocation: https://a.org/\r\ncontent-length: 0\r\n\r\n");
+        let answer = get(answer).await;
+        assert!(is_bad(&answer, "redirect"), "{answer:?}");
+    }
+    for status in ["404 Not Found", "410 Gone", "403 Forbidden", "503 Busy"] {
+        let answer = get(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+        assert!(is_absent(&answer), "{answer:?}");
+    }
+    assert!(is_absent(&get("").await));
+    assert!(is_absent(&get("SSH-2.0-x\r\n\r\n").await));
+}
+
+#[tokio::test]
+async fn long_cut_and_compressed_bodies_are_bad() {
+    let claimed = "HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n".to_owned();
+    let endless = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_owned() + &"x".repeat(1 << 20);
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{}".to_owned();
+    for answer in [claimed.clone() + &"x".repeat(1 << 20), claimed, endless, cut] {
+        let answer = get(answer).await;
+        assert!(is_bad(&answer, "breaks off"), "{answer:?}");
+    }
+    let gzip = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}";
+    assert!(is_bad(&get(gzip).await, "compressed"));
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_or_of_another_host_is_bad_and_no_server_is_absent() {
+    let (https, address) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+    let other = https.get("example.com", "/.well-known/netid.json").await;
+    assert!(is_bad(&other, "certificate"), "{other:?}");
+    let strangers = Https::fixed(RootCertStore::empty(), address);
+    let unknown = strangers.get("example.org", "/.well-known/netid.json").await;
+    assert!(is_bad(&unknown, "certificate"), "{unknown:?}");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = Https::fixed(RootCertStore::empty(), listener.local_addr().unwrap());
+    drop(listener);
+    assert!(is_absent(&gone.get("example.org", "/.well-known/netid.json").await));
+}
