@@ -93,7 +93,7 @@ class Node(Closable):
         failover: bool = False,
     ) -> Opening[Connection]:
         """Connects to whom is named: a NetID, a PeerId, or a text that is one of these, a petname,
-        a ticket or an address.
+        a domain, a ticket or an address.
 
         ``service`` and ``where`` (metadata) choose among an entity's nodes; ``timeout`` is in
         seconds; with ``failover`` requests, which may then be made twice, move to another node of

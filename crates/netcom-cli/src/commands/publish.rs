@@ -43,7 +43,7 @@ pub(crate) fn run(
     let answer = Answer { document, earlier: Vec::new() };
     let (page, record) = (answer.to_json(), answer.to_txt());
     context.output.talk(format!(
-        "serve this as https://{domain}/.well-known/netid.json, or the text after TXT at \
+        "serve this as https://{domain}/.well-known/netid.json, or the strings after TXT at \
          _netid.{domain} in a zone signed by DNSSEC; do so again within {days} days"
     ));
     let value = json!({
@@ -53,5 +53,6 @@ pub(crate) fn run(
         "page": page,
         "txt": record,
     });
-    context.output.answer(format!("{page}\nTXT {record}"), value)
+    let strings: Vec<String> = record.iter().map(|string| format!("\"{string}\"")).collect();
+    context.output.answer(format!("{page}\nTXT {}", strings.join(" ")), value)
 }

@@ -97,10 +97,12 @@ fn what_makes_a_domain_lead_here_is_signed_for_the_web_server_and_the_dns() {
     let page: serde_json::Value =
         serde_json::from_str(published["page"].as_str().unwrap()).unwrap();
     assert_eq!(page["version"], 1);
-    let record = published["txt"].as_str().unwrap();
+    let strings = published["txt"].as_array().unwrap().iter().map(|it| it.as_str().unwrap());
+    assert!(strings.clone().all(|string| string.len() <= 255));
+    let record: String = strings.collect();
     assert_eq!(record, format!("netid1 {}", page["document"].as_str().unwrap()));
     let text = world.run("alice", &["id", "publish", "example.org", "--days", "365"]).ok();
-    assert!(text.text().lines().nth(1).unwrap().starts_with("TXT netid1 "), "{}", text.text());
+    assert!(text.text().lines().nth(1).unwrap().starts_with("TXT \"netid1 "), "{}", text.text());
     world.run("alice", &["id", "publish", "alice"]).failed(2, "bad_name");
     world.run("alice", &["id", "publish", "example.org", "--days", "366"]).failed(2, "usage");
     let homeless = ["id", "publish", "example.org", "--hint", "/ip4/192.0.2.1/tcp/1"];

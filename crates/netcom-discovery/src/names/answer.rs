@@ -101,13 +101,16 @@ impl Answer {
         json.to_string()
     }
 
-    /// What a TXT record is to hold for the documents, in strings of 255 bytes at most.
+    /// The strings of the TXT record for the documents, at most 255 bytes each (RFC 1035, section
+    /// 3.3).
     #[must_use]
-    pub fn to_txt(&self) -> String {
+    pub fn to_txt(&self) -> Vec<String> {
         let documents = std::iter::once(&self.document).chain(&self.earlier);
-        documents.fold(TXT_MARK.to_owned(), |text, document| {
+        let text = documents.fold(TXT_MARK.to_owned(), |text, document| {
             text + " " + &BASE64URL_NOPAD.encode(&document.encode())
-        })
+        });
+        let text: Vec<char> = text.chars().collect();
+        text.chunks(MAX_STRING).map(|string| string.iter().collect()).collect()
     }
 }
 
@@ -122,3 +125,4 @@ fn read(text: &str) -> Result<EntityDocument, AnswerError> {
 }
 
 const TXT_MARK: &str = "netid1";
+const MAX_STRING: usize = 255;

@@ -56,7 +56,7 @@ pub enum NameError {
     /// Two authenticated sources say different things.
     #[error(
         "the web server of {name} says {web}, its DNS says {dns}: ask who runs {name} which is \
-         right, and set it under [naming.static]"
+         right"
     )]
     Different {
         /// The name.
@@ -77,7 +77,7 @@ pub enum NameError {
     /// Another key than before.
     #[error(
         "{name} was {known} and is {found} now, and the old key named no successor: ask its owner \
-         by other means, then: netcom names trust {name} {found}"
+         by other means which is right"
     )]
     Changed {
         /// The name.

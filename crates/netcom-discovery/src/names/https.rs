@@ -37,6 +37,7 @@ enum Reach {
     /// What the system's resolver gives for the host, as far as it is public.
     Public,
     /// One server, for every host.
+    #[cfg(test)]
     Fixed(SocketAddr),
 }
 
@@ -51,9 +52,9 @@ impl Https {
     }
 
     /// Believes `roots` alone and asks the server at `address` for every host, so that nothing
-    /// leaves this machine. For tests and for servers of one's own.
-    #[must_use]
-    pub fn fixed(roots: RootCertStore, address: SocketAddr) -> Self {
+    /// leaves this machine.
+    #[cfg(test)]
+    pub(crate) fn fixed(roots: RootCertStore, address: SocketAddr) -> Self {
         Self::with(roots, Reach::Fixed(address))
     }
 
@@ -111,20 +112,26 @@ impl Https {
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, WebError> {
-        let Reach::Fixed(address) = self.reach else {
-            let found: Vec<SocketAddr> = lookup_host((format!("{host}."), PORT))
-                .await
-                .map_err(|error| absent(&error))?
-                .collect();
-            let public: Vec<_> =
-                found.iter().copied().filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() && !found.is_empty() {
-                return Err(bad("its addresses are not public".to_owned()));
+        match self.reach {
+            Reach::Public => {
+                // With its dot, so that no search domain is tried.
+                let found = lookup_host((format!("{host}."), PORT)).await;
+                public(found.map_err(|error| absent(&error))?.collect())
             }
-            return Ok(public);
-        };
-        Ok(vec![address])
+            #[cfg(test)]
+            Reach::Fixed(address) => Ok(vec![address]),
+        }
     }
+}
+
+/// Those of a host's addresses that may be asked.
+pub(crate) fn public(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, WebError> {
+    let was_there = !found.is_empty();
+    let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+    if public.is_empty() && was_there {
+        return Err(bad("its addresses are not public".to_owned()));
+    }
+    Ok(public)
 }
 
 impl Default for Https {

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Https, Web as _, WebError};
+use super::{Https, Web as _, WebError, https::public};
 
 /// A server for `example.org` that answers everything with `answer`, and who believes it.
 async fn server(answer: Vec<u8>) -> (Https, SocketAddr) {
@@ -114,4 +114,14 @@ async fn a_certificate_of_nobody_or_of_another_host_is_bad_and_no_server_is_abse
     let gone = Https::fixed(RootCertStore::empty(), listener.local_addr().unwrap());
     drop(listener);
     assert!(is_absent(&gone.get("example.org", "/.well-known/netid.json").await));
+}
+
+#[test]
+fn addresses_that_are_not_public_are_left_out_and_nothing_but_those_is_bad() {
+    let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let mixed = parse(&["10.0.0.1:443", "1.1.1.1:443", "[::ffff:127.0.0.1]:443"]);
+    assert_eq!(public(mixed), Ok(parse(&["1.1.1.1:443"])));
+    let private: Result<Vec<u8>, _> = public(parse(&["169.254.169.254:443"])).map(|_| Vec::new());
+    assert!(is_bad(&private, "not public"), "{private:?}");
+    assert_eq!(public(Vec::new()), Ok(Vec::new()));
 }

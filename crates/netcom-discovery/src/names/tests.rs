@@ -77,6 +77,14 @@ fn document(
     EntityDocument::sign(&key(seed), description).unwrap()
 }
 
+/// Names a successor, in a document that has expired since.
+fn to(seed: u8) -> impl FnOnce(&mut EntityDescription) {
+    move |description| {
+        description.successor = Some(netid(seed));
+        description.expires = UnixTime(1000);
+    }
+}
+
 fn plain(seed: u8) -> EntityDocument {
     document(seed, 1, |_| {})
 }
@@ -86,7 +94,7 @@ fn page(document: EntityDocument, earlier: Vec<EntityDocument>) -> Result<Vec<u8
 }
 
 fn text(document: EntityDocument) -> Vec<String> {
-    vec!["v=spf1 -all".to_owned(), Answer { document, earlier: Vec::new() }.to_txt()]
+    vec!["v=spf1 -all".to_owned(), Answer { document, earlier: Vec::new() }.to_txt().concat()]
 }
 
 fn no_page() -> Result<Vec<u8>, WebError> {
@@ -215,13 +223,7 @@ async fn a_key_that_the_old_one_named_its_successor_takes_its_place() {
     let data = TempDir::new().unwrap();
     let first = names(page(plain(1), Vec::new()), no_record()).remembering(data.path());
     ask(&first).await.unwrap();
-    let to = |seed| {
-        move |description: &mut EntityDescription| {
-            description.successor = Some(netid(seed));
-            description.expires = UnixTime(1000);
-        }
-    };
-    // Two steps, in documents that have expired since.
+    // Two steps.
     let steps = vec![document(2, 1, to(3)), document(1, 2, to(2))];
     let missing = names(page(plain(3), steps[..1].to_vec()), no_record());
     let error = ask(&missing.remembering(data.path())).await.unwrap_err();
@@ -236,11 +238,6 @@ async fn successors_that_go_in_a_circle_lead_nowhere() {
     let data = TempDir::new().unwrap();
     let first = names(page(plain(1), Vec::new()), no_record()).remembering(data.path());
     ask(&first).await.unwrap();
-    let to = |seed| {
-        move |description: &mut EntityDescription| {
-            description.successor = Some(netid(seed));
-        }
-    };
     let circle = vec![document(1, 2, to(2)), document(2, 1, to(1))];
     let names = names(page(plain(3), circle), no_record()).remembering(data.path());
     assert!(matches!(ask(&names).await, Err(NameError::Changed { .. })));
@@ -286,4 +283,33 @@ async fn a_pin_that_others_can_change_or_that_is_damaged_is_refused() {
         fs::write(&path, damaged).unwrap();
         assert!(matches!(ask(&names).await, Err(NameError::Pin(_))), "{damaged:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_named_its_successor_speaks_for_nobody() {
+    let replaced = document(1, 1, |description| description.successor = Some(netid(2)));
+    let error = ask(&names(page(replaced, Vec::new()), no_record())).await.unwrap_err();
+    assert!(matches!(error, NameError::Replaced { successor, .. } if successor == netid(2)));
+}
+
+#[tokio::test]
+async fn the_way_to_a_successor_may_come_from_the_other_source() {
+    let data = TempDir::new().unwrap();
+    let first = names(page(plain(1), Vec::new()), no_record()).remembering(data.path());
+    ask(&first).await.unwrap();
+    let newer = document(2, 2, |_| {});
+    let web = page(plain(2), vec![document(1, 2, to(2))]);
+    let moved = names(web, Txt::Secure(text(newer))).remembering(data.path());
+    assert_eq!(ask(&moved).await.unwrap(), netid(2));
+}
+
+#[tokio::test]
+async fn vouching_for_the_key_that_is_known_forgets_nothing_that_was_seen_of_it() {
+    let data = TempDir::new().unwrap();
+    let newer = document(1, 7, |_| {});
+    let first = names(page(newer, Vec::new()), no_record()).remembering(data.path());
+    ask(&first).await.unwrap();
+    first.trust(&domain(), netid(1)).unwrap();
+    let older = names(page(plain(1), Vec::new()), no_record()).remembering(data.path());
+    assert!(matches!(ask(&older).await, Err(NameError::Replayed { .. })));
 }

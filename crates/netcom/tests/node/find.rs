@@ -1,6 +1,14 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use netcom::{
-    ConnectError, DataDir, IdentityStore, IfTaken, Named, NetId, Node, PeerId, PetnameBook,
-    PetnameEntry, Scope, Target, generate_key,
+    ConnectError, DataDir, EntityDescription, EntityDocument, IdentityStore, IfTaken, Named, NetId,
+    Node, PeerId, PetnameBook, PetnameEntry, Scope, Target, UnixTime, generate_key,
+    names::{Answer, Dns, Names, Txt, Web, WebError},
 };
 
 use crate::support::{World, alone, answer_as, ask, is_alone, within};
@@ -116,6 +124,48 @@ async fn a_domain_whose_key_the_user_set_leads_to_whoever_proves_that_key() {
     let other = node.connect_with("example.com".parse::<Target>().unwrap());
     let error = within(other.lookup(std::time::Duration::from_millis(100)).connect()).await;
     assert_eq!(error.unwrap_err().code(), "not_found");
+}
+
+type Answering<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A web server that gives the same page for every name, and a DNS without records.
+struct Page(String);
+
+impl Web for Page {
+    fn get<'a>(&'a self, _: &'a str, _: &'a str) -> Answering<'a, Result<Vec<u8>, WebError>> {
+        Box::pin(async { Ok(self.0.clone().into_bytes()) })
+    }
+}
+
+impl Dns for Page {
+    fn txt<'a>(&'a self, _: &'a str) -> Answering<'a, Txt> {
+        Box::pin(async { Txt::Absent { reason: "no record".to_owned() } })
+    }
+}
+
+#[tokio::test]
+async fn proofs_that_a_domains_document_takes_back_are_refused_though_a_session_is_open() {
+    let world = World::new();
+    let alice = generate_key();
+    let server = world.within(Scope::Host).netid(alice.clone()).build().await.unwrap();
+    answer_as(&server, "here");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for (lowest, is_taken) in [(0, true), (u64::MAX, false)] {
+        let mut description = EntityDescription::new(1, UnixTime(now + 3600));
+        description.names.push("example.org".to_owned());
+        description.lowest_sequence = lowest;
+        let document = EntityDocument::sign(&alice, description).unwrap();
+        let page = Arc::new(Page(Answer { document, earlier: Vec::new() }.to_json()));
+        let names = Names::new(Arc::clone(&page) as Arc<dyn Web>, page);
+        let node = world.within(Scope::Host).names(names).build().await.unwrap();
+        let by_key = within(node.connect_to_netid(alice.net_id())).await.unwrap();
+        assert_eq!(ask(&by_key).await, "here");
+        let by_name = within(node.connect("example.org".parse::<Target>().unwrap())).await;
+        match by_name {
+            Ok(connection) => assert!(is_taken && connection.netid() == by_key.netid()),
+            Err(error) => assert!(!is_taken && error.code() == "not_represented", "{error}"),
+        }
+    }
 }
 
 #[tokio::test]
