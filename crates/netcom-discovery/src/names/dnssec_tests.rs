@@ -1,10 +1,10 @@
 //! DNS servers on loopback, with a root of their own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use hickory_resolver::{
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{NameServerConfig, ProtocolConfig, ResolverConfig},
     net::runtime::{Time, TokioRuntimeProvider},
     proto::{
         dnssec::{
@@ -28,6 +28,13 @@ use hickory_server::{
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::{Dns as _, Dnssec, Txt};
+
+/// Where a server is on loopback.
+#[derive(Clone, Copy)]
+struct Ports {
+    udp: u16,
+    tcp: u16,
+}
 
 type Zone = InMemoryZoneHandler<TokioRuntimeProvider>;
 
@@ -80,7 +87,7 @@ fn texts(zone: &mut Zone, at: &str, strings: &[&str]) {
 
 /// A signed root that holds `net`, does not sign `org`, and says that `com` is signed, which it is
 /// not. Gives where it is, and whom to trust.
-async fn world() -> (SocketAddr, TrustAnchors) {
+async fn world() -> (Ports, TrustAnchors) {
     let key = key();
     let public = key.to_public_key().unwrap();
     let mut anchors = TrustAnchors::empty();
@@ -109,20 +116,24 @@ async fn world() -> (SocketAddr, TrustAnchors) {
     }
     let mut server = Server::new(router);
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ports = Ports {
+        udp: socket.local_addr().unwrap().port(),
+        tcp: listener.local_addr().unwrap().port(),
+    };
     server.register_socket(socket);
-    let listener = TcpListener::bind(address).await.unwrap();
     server.register_listener(listener, Duration::from_secs(5), 4096);
     // It serves until the test's runtime ends.
     tokio::spawn(async move { server.block_until_done().await });
-    (address, anchors)
+    (ports, anchors)
 }
 
-fn asking(server: SocketAddr, anchors: TrustAnchors) -> Dnssec {
-    let mut config = NameServerConfig::udp_and_tcp(server.ip());
-    config.connections.iter_mut().for_each(|connection: &mut ConnectionConfig| {
-        connection.port = server.port();
-    });
+fn asking(server: Ports, anchors: TrustAnchors) -> Dnssec {
+    let mut config = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
+    for connection in &mut config.connections {
+        let is_udp = matches!(connection.protocol, ProtocolConfig::Udp);
+        connection.port = if is_udp { server.udp } else { server.tcp };
+    }
     Dnssec::with(ResolverConfig::from_parts(None, Vec::new(), vec![config]), anchors).unwrap()
 }
 
@@ -160,8 +171,9 @@ async fn where_the_root_itself_proves_nothing_nothing_is_forged() {
 #[tokio::test]
 async fn without_a_server_there_is_no_answer() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let dns = asking(socket.local_addr().unwrap(), TrustAnchors::default());
-    drop(socket);
+    // It is there and says nothing.
+    let port = socket.local_addr().unwrap().port();
+    let dns = asking(Ports { udp: port, tcp: port }, TrustAnchors::default());
     let answer = dns.txt("_netid.example.net").await;
     assert!(matches!(answer, Txt::Absent { .. }), "{answer:?}");
 }

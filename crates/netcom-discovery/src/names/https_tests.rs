@@ -8,7 +8,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -110,9 +110,10 @@ async fn a_certificate_of_nobody_or_of_another_host_is_bad_and_no_server_is_abse
     let strangers = Https::fixed(RootCertStore::empty(), address);
     let unknown = strangers.get("example.org", "/.well-known/netid.json").await;
     assert!(is_bad(&unknown, "certificate"), "{unknown:?}");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = Https::fixed(RootCertStore::empty(), listener.local_addr().unwrap());
-    drop(listener);
+    // Nobody else gets the port, and nobody listens at it.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = Https::fixed(RootCertStore::empty(), held.local_addr().unwrap());
     assert!(is_absent(&gone.get("example.org", "/.well-known/netid.json").await));
 }
 
