@@ -1,6 +1,10 @@
 //! Why a node cannot be made, listen, find or connect.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use netcom_discovery::{ParseScopeError, ResolveError, Scope, names::NameError};
 use netcom_identity::{NetId, NetIdError, PeerId, Petname, RepresentationError, Target};
@@ -32,6 +36,31 @@ pub enum CreateError {
         netid: NetId,
         /// What is wrong.
         source: Box<RepresentationError>,
+    },
+    /// Whom it is to speak for is not known.
+    #[error(transparent)]
+    Whom(Box<ConnectError>),
+    /// A node is named where an entity is needed.
+    #[error("{name} names a node, and a node speaks for an entity: name a NetID or a domain")]
+    WhomIsNode {
+        /// What was named.
+        name: String,
+    },
+    /// Neither a key nor a proof lets it speak for the entity.
+    #[error(
+        "nothing lets this node speak for {name}{}: {}",
+        if *name == netid.to_string() { String::new() } else { format!(" ({netid})") },
+        where_looked(data_dir.as_deref(), present)
+    )]
+    NotRepresented {
+        /// The entity, as it was named.
+        name: String,
+        /// Its key.
+        netid: NetId,
+        /// For whom the node could speak.
+        present: Vec<NetId>,
+        /// Where a proof was looked for.
+        data_dir: Option<PathBuf>,
     },
     /// Its certificate cannot be made: give fewer or shorter representations.
     #[error(transparent)]
@@ -226,6 +255,9 @@ impl CreateError {
             Self::DataDir(error) => error.code(),
             Self::Key(error) => error.code(),
             Self::Representation { .. } => "bad_representation",
+            Self::Whom(error) => error.code(),
+            Self::WhomIsNode { .. } => "not_an_entity",
+            Self::NotRepresented { .. } => "no_proof",
             Self::Transport(_) => "certificate",
             Self::Listen(error) => error.code(),
             Self::Contradiction => "local_and_cloud",
@@ -241,6 +273,11 @@ impl CreateError {
             Self::DataDir(error) => error.hint(),
             Self::Key(error) => error.hint(),
             Self::Listen(error) => error.hint(),
+            Self::Whom(error) => error.hint(),
+            Self::NotRepresented { name, .. } => Some(format!(
+                "netcom id enroll {name} here, netcom id sign where its key is, netcom id accept \
+                 here"
+            )),
             _ => None,
         }
     }
@@ -249,10 +286,23 @@ impl CreateError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::Whom(error) => error.is_retryable(),
             Self::DataDir(error) => error.is_retryable(),
             Self::Key(error) => error.is_retryable(),
             Self::Listen(error) => error.is_retryable(),
             _ => false,
+        }
+    }
+}
+
+/// Where a proof was looked for, and what was there.
+fn where_looked(data_dir: Option<&Path>, present: &[NetId]) -> String {
+    match (data_dir, present) {
+        (None, []) => "there is no data directory with its key or a proof".to_owned(),
+        (Some(path), []) => format!("{} holds neither its key nor a proof", path.display()),
+        (_, present) => {
+            let present: Vec<String> = present.iter().map(ToString::to_string).collect();
+            format!("what is here speaks for {}", present.join(", "))
         }
     }
 }

@@ -87,10 +87,11 @@ pub use netcom_discovery::{
     PetnameEntry, ResolveError, Scope, names,
 };
 pub use netcom_identity::{
-    DirectorySuffixes, DomainName, EntityDescription, EntityDocument, EntityDocumentError,
-    Metadata, MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId, Petname,
-    Representation, RepresentationError, Role, Role as NodeRole, SecretKey, Service as ServiceName,
-    Target, TargetError, Terms, Ticket, TicketError, UnixTime, parse_peer_id,
+    DirectorySuffixes, DomainName, Enrollment, EnrollmentError, EntityDescription, EntityDocument,
+    EntityDocumentError, Metadata, MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId,
+    Petname, Representation, RepresentationError, Role, Role as NodeRole, SecretKey,
+    Service as ServiceName, Target, TargetError, Terms, Ticket, TicketError, UnixTime,
+    parse_peer_id,
 };
 pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,
@@ -109,7 +110,10 @@ pub use crate::{
     data_use::DataUse,
     error::{ConnectError, CreateError, DiscoverError, ListenError},
     events::{Events, NodeEvent},
-    keys::{IdentityInfo, IdentityStore, KeyFileError, Passphrase, PassphraseError, generate_key},
+    keys::{
+        Armor, ArmorError, Device, EnrollError, IdentityInfo, IdentityStore, KeyFileError,
+        Passphrase, PassphraseError, Revoked, Rotated, generate_key,
+    },
     node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},
     private_file::PrivateFileError,
     request::{RequestError, RequestOptions},

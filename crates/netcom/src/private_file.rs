@@ -121,6 +121,15 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileErro
     sync_folder(path).map_err(io_error)
 }
 
+/// Removes a file; one that is not there is as good.
+pub(crate) fn remove(path: &Path) -> Result<(), PrivateFileError> {
+    let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
+        _ => sync_folder(path).map_err(io_error),
+    }
+}
+
 /// The user this process acts for.
 pub(crate) fn user() -> u32 {
     geteuid().as_raw()

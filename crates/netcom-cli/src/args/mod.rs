@@ -110,10 +110,67 @@ pub(crate) enum Id {
         #[command(flatten)]
         passphrase: Passphrase,
     },
+    /// Ask somebody to let this machine speak for them: prints a request to be signed
+    Enroll {
+        /// Whom: a NetID, or leave it to whoever signs
+        #[arg(value_name = "NETID")]
+        whom: Option<String>,
+        /// What people call this machine
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// Answer a request of `enroll`: prints a proof for that machine
+    Sign {
+        /// The request: a file, or - for stdin
+        #[arg(value_name = "REQUEST", value_hint = ValueHint::FilePath)]
+        request: PathBuf,
+        /// How long it may speak for this identity; short is safer
+        #[arg(long, value_name = "DAYS", default_value_t = 90)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=365))]
+        days: u32,
+        /// How many further nodes in a row it may let in; its own programs need one
+        #[arg(long, value_name = "COUNT", default_value_t = 1)]
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=2))]
+        delegations: u8,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Take the proof that `sign` printed
+    Accept {
+        /// The proof: a file, or - for stdin
+        #[arg(value_name = "PROOF", value_hint = ValueHint::FilePath)]
+        proof: PathBuf,
+        /// Give up an earlier proof for somebody else
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the machines that were let in from here
+    Devices,
+    /// Take back that a machine speaks for this identity, as when it is lost
+    Revoke {
+        /// The machine's PeerId
+        peer: String,
+        /// Folder for the new proofs of the other machines
+        #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+        into: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Give this identity a new key, which the old one names as its successor
+    Rotate {
+        /// Folder for the new proofs of the machines that were let in
+        #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+        into: PathBuf,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
     /// Sign what makes a domain lead to this identity, for its web server or its DNS
     Publish {
-        /// The domain
+        /// The domain, or a name in a directory
         domain: String,
+        /// Further names that lead here; repeatable
+        #[arg(long = "also", value_name = "NAME")]
+        also: Vec<String>,
         /// How long it holds
         #[arg(long, value_name = "DAYS", default_value_t = 90)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=365))]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use netcom::Passphrase;
+use netcom::{IdentityStore, Passphrase};
 use serde_json::json;
 
 use crate::{
@@ -21,8 +21,18 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
         Id::New => new(context),
         Id::Show => show(context),
         Id::Export { file, passphrase } => export(context, file, passphrase),
-        Id::Publish { domain, days, hint, passphrase } => {
-            super::publish::run(context, domain, *days, hint, passphrase)
+        Id::Enroll { whom, label } => super::enroll::enroll(context, whom.as_deref(), label),
+        Id::Sign { request, days, delegations, passphrase } => {
+            super::enroll::sign(context, request, *days, *delegations, passphrase)
+        }
+        Id::Accept { proof, replace } => super::enroll::accept(context, proof, *replace),
+        Id::Devices => super::enroll::devices(context),
+        Id::Revoke { peer, into, passphrase } => {
+            super::enroll::revoke(context, peer, into, passphrase)
+        }
+        Id::Rotate { into, passphrase } => super::enroll::rotate(context, into, passphrase),
+        Id::Publish { domain, also, days, hint, passphrase } => {
+            super::publish::run(context, domain, also, *days, hint, passphrase)
         }
         Id::Import { file, passphrase } => import(context, file, passphrase),
     }
@@ -89,14 +99,22 @@ fn export(context: &Context, file: &Path, origin: &Origin) -> Outcome {
 fn import(context: &Context, file: &Path, origin: &Origin) -> Outcome {
     let failed =
         |error: io::Error| Failure::io(format_args!("{} cannot be read", file.display()), &error);
-    let mut backup = String::new();
-    File::open(file)
-        .and_then(|file| file.take(MAX_BACKUP_BYTES).read_to_string(&mut backup))
-        .map_err(failed)?;
+    let backup = super::read_text(file).map_err(failed)?;
     let passphrase = passphrase(origin, false)?;
     let store = context.identity()?;
     store.import(&backup, Some(&passphrase), None).map_err(key_failure)?;
     show(context)
+}
+
+/// The passphrase of the identity, if it is under one.
+pub(super) fn current(store: &IdentityStore, origin: &Origin) -> Outcome<Option<Passphrase>> {
+    if !store.has_identity() {
+        let folder = store.directory().path().display();
+        let message = format!("there is no key to sign with in {folder}");
+        return Err(Failure::failed("no_identity", message).hint("netcom id new"));
+    }
+    let is_locked = store.show().map_err(key_failure)?.is_encrypted;
+    is_locked.then(|| passphrase(origin, false)).transpose()
 }
 
 /// Takes a passphrase from where it was said to be, or asks for it, twice if it is a new one.
@@ -151,5 +169,4 @@ fn first_line(file: File) -> io::Result<String> {
     Ok(line)
 }
 
-const MAX_BACKUP_BYTES: u64 = 64 << 10;
 const MAX_PASSPHRASE_BYTES: u64 = 4 << 10;

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod enroll;
 pub(crate) mod id;
 pub(crate) mod listen;
 pub(crate) mod names;
@@ -14,3 +15,23 @@ pub(crate) mod request;
 pub(crate) mod send;
 pub(crate) mod sessions;
 pub(crate) mod tunnel;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+/// Reads a text that a person names: a file, or `-` for stdin.
+fn read_text(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        io::stdin().take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
+    } else {
+        File::open(file)?.take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// No text that is asked for is longer.
+const MAX_TEXT_BYTES: u64 = 64 << 10;

@@ -49,6 +49,33 @@ fn a_domain_with_a_key_in_the_settings_is_asked_of_nobody() {
 }
 
 #[test]
+fn a_machine_that_was_let_in_speaks_for_the_entity_and_a_lost_one_is_named() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    let asked = world.run("server", &["id", "enroll", &alice, "--label", "rack 3"]).ok();
+    world.write("request", asked.stdout.as_slice());
+    let signed = world.run("alice", &["id", "sign", "request", "--days", "30"]).ok();
+    world.run_with("server", &["id", "accept", "-"], &signed.stdout).ok();
+    world.run("other", &["id", "enroll"]).ok();
+    world.run_with("other", &["id", "accept", "-"], &signed.stdout).failed(1, "proof_refused");
+    world.run_with("server", &["id", "accept", "-"], b"n1").failed(2, "bad_text");
+
+    let (node, _) = world.listen("server", &[]);
+    let pinged = world.run("bob", &["ping", &alice, "-c", "1", "--json"]).ok().json();
+    assert_eq!(pinged["netid"], alice.as_str());
+    assert_eq!(node.terminate(), Some(0));
+
+    let devices = world.run("alice", &["id", "devices", "--json"]).ok().json();
+    let [device] = devices["devices"].as_array().unwrap().as_slice() else { panic!("{devices}") };
+    assert_eq!(device["label"], "rack 3");
+    let peer = device["peer_id"].as_str().unwrap();
+    world.run("alice", &["id", "revoke", peer]).ok();
+    let gone = world.run("alice", &["id", "revoke", peer]);
+    gone.failed(1, "unknown_device");
+    assert!(gone.stderr.contains("try: netcom id devices"));
+}
+
+#[test]
 fn who_is_not_known_is_not_found_and_who_is_gone_is_unreachable() {
     let world = World::new();
     let nobody = world.netid("carol");

@@ -111,6 +111,22 @@ fn what_makes_a_domain_lead_here_is_signed_for_the_web_server_and_the_dns() {
 }
 
 #[test]
+fn a_new_key_takes_the_place_of_the_old_one_which_names_it() {
+    let world = World::new();
+    let before = world.netid("alice");
+    world.run("alice", &["id", "publish", "example.org"]).ok();
+    let rotated = world.run("alice", &["id", "rotate", "--json"]).ok().json();
+    assert_eq!(rotated["before"], before.as_str());
+    assert_eq!(rotated["netid"], world.netid("alice").as_str());
+    let also = ["id", "publish", "example.org", "--also", "alice.netcom", "--json"];
+    let published = world.run("alice", &also).ok().json();
+    let page: serde_json::Value =
+        serde_json::from_str(published["page"].as_str().unwrap()).unwrap();
+    assert_eq!(page["earlier"].as_array().unwrap().len(), 1);
+    world.run("nobody", &["id", "rotate"]).failed(1, "no_identity");
+}
+
+#[test]
 fn settings_tell_their_origin() {
     let world = World::new();
     world.write("alice/config.toml", b"discovery = \"lan\"\nallow = [\"bob\"]\n");

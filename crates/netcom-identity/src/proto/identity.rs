@@ -145,6 +145,30 @@ pub struct SignedEntityDocument {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
+/// A node asks an entity to let it speak for it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Enrollment {
+    /// The node's PeerId in binary; its key signs.
+    #[prost(bytes = "vec", tag = "1")]
+    pub peer_id: ::prost::alloc::vec::Vec<u8>,
+    /// The entity, in the form of EntityDocument.netid; empty if the node does not say which.
+    #[prost(bytes = "vec", tag = "2")]
+    pub netid: ::prost::alloc::vec::Vec<u8>,
+    /// Seconds since 1970 at which the node asked.
+    #[prost(uint64, tag = "3")]
+    pub created: u64,
+    /// What people call the node.
+    #[prost(string, tag = "4")]
+    pub label: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedEnrollment {
+    /// An encoded Enrollment.
+    #[prost(bytes = "vec", tag = "1")]
+    pub enrollment: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {

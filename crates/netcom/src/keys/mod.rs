@@ -1,5 +1,9 @@
 //! Keys: made here, kept in a data directory, given to the processes of that directory.
 
+mod armor;
+mod devices;
+mod document;
+mod enroll;
 mod file;
 pub(crate) mod fuzzing;
 mod seal;
@@ -13,6 +17,10 @@ use netcom_identity::SecretKey;
 
 pub(crate) use self::store::{Issuer, ProcessKeys};
 pub use self::{
+    armor::{Armor, ArmorError},
+    devices::Device,
+    document::Rotated,
+    enroll::{EnrollError, Revoked},
     seal::{Passphrase, PassphraseError},
     store::{IdentityInfo, IdentityStore},
 };
@@ -98,6 +106,9 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// The register of devices is full.
+    #[error("so many nodes were let in that no further one can be: take some back")]
+    TooManyDevices,
     /// A passphrase takes 64 MiB of memory to check.
     #[error("there is not enough memory to use a passphrase: free 64 MiB")]
     Memory,
@@ -122,6 +133,7 @@ impl KeyFileError {
             Self::PassphraseMissing { .. } => "passphrase_missing",
             Self::WrongPassphrase { .. } => "passphrase_wrong",
             Self::Proof { .. } => "proof_missing",
+            Self::TooManyDevices => "too_many_devices",
             Self::Memory => "memory",
             Self::Random { .. } => "random",
         }
@@ -136,6 +148,7 @@ impl KeyFileError {
                 Some("move the file away, then netcom id import BACKUP".to_owned())
             }
             Self::Newer { .. } => Some("install the newer netcom".to_owned()),
+            Self::TooManyDevices => Some("netcom id devices, netcom id revoke PEER".to_owned()),
             _ => None,
         }
     }

@@ -2,14 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
-use data_encoding::HEXLOWER;
 use netcom_identity::{
     MAX_REPRESENTATION_BYTES, NetId, PeerId, Representation, SecretKey, Terms, UnixTime,
 };
 use zeroize::Zeroizing;
 
 use super::{
-    KeyFileError, Passphrase,
+    Armor as _, KeyFileError, Passphrase,
     file::{self, KeyFile, Purpose},
     try_generate_key,
 };
@@ -232,24 +231,23 @@ impl IdentityStore {
     }
 
     /// Lets the stored node key speak for the identity, and others in its name.
-    fn renew_proof(&self, identity: &SecretKey, node: &SecretKey) -> Result<(), KeyFileError> {
+    pub(super) fn renew_proof(
+        &self,
+        identity: &SecretKey,
+        node: &SecretKey,
+    ) -> Result<(), KeyFileError> {
         let terms = terms(unix_now(), STORED_SECONDS).delegations(1);
         let proof = Representation::issue(identity, node.peer_id(), &terms);
-        let text = format!("{PROOF_HEADER}\n{}\nend\n", HEXLOWER.encode(&proof.encode()));
-        Ok(private_file::replace(&self.proof_path(), text.as_bytes())?)
+        self.keep_proof(&proof)
     }
 
-    fn proof(&self) -> Result<Option<Representation>, KeyFileError> {
+    pub(super) fn proof(&self) -> Result<Option<Representation>, KeyFileError> {
         let path = self.proof_path();
         let max = 2 * MAX_REPRESENTATION_BYTES as u64 + 64;
         let read = private_file::read(&path, max).map_err(KeyFileError::from);
         let Some(text) = present(read)? else { return Ok(None) };
-        let lines = str::from_utf8(&text).ok().and_then(|text| {
-            text.strip_prefix(PROOF_HEADER)?.strip_prefix('\n')?.strip_suffix("\nend\n")
-        });
-        let proof = lines
-            .and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok())
-            .and_then(|bytes| Representation::decode(&bytes).ok());
+        let proof =
+            str::from_utf8(&text).ok().and_then(|text| Representation::from_text(text).ok());
         match proof {
             Some(proof) => Ok(Some(proof)),
             None => Err(self.corrupted(path, "it holds no proof")),
@@ -260,12 +258,12 @@ impl IdentityStore {
         self.read(Purpose::Identity, &self.identity_path())
     }
 
-    fn node_key(&self) -> Result<SecretKey, KeyFileError> {
+    pub(super) fn node_key(&self) -> Result<SecretKey, KeyFileError> {
         let path = self.directory.path().join("node.key");
         self.read(Purpose::Node, &path)?.open(None, Purpose::Node, &path)
     }
 
-    fn node_key_or_new(&self) -> Result<SecretKey, KeyFileError> {
+    pub(super) fn node_key_or_new(&self) -> Result<SecretKey, KeyFileError> {
         if let Some(key) = present(self.node_key())? {
             return Ok(key);
         }
@@ -279,22 +277,26 @@ impl IdentityStore {
         }
     }
 
-    fn read(&self, purpose: Purpose, path: &std::path::Path) -> Result<KeyFile, KeyFileError> {
+    pub(super) fn read(
+        &self,
+        purpose: Purpose,
+        path: &std::path::Path,
+    ) -> Result<KeyFile, KeyFileError> {
         let bytes = private_file::read(path, MAX_KEY_FILE)?;
         let text =
             str::from_utf8(&bytes).map_err(|_| self.corrupted(path.to_owned(), "it is no text"))?;
         KeyFile::parse(text, purpose, path)
     }
 
-    fn corrupted(&self, path: PathBuf, what: &str) -> KeyFileError {
+    pub(super) fn corrupted(&self, path: PathBuf, what: &str) -> KeyFileError {
         KeyFileError::Corrupted { path, what: what.to_owned() }
     }
 
-    fn identity_path(&self) -> PathBuf {
+    pub(super) fn identity_path(&self) -> PathBuf {
         self.directory.path().join("identity.key")
     }
 
-    fn proof_path(&self) -> PathBuf {
+    pub(super) fn proof_path(&self) -> PathBuf {
         self.directory.path().join("node.proof")
     }
 }
@@ -333,17 +335,17 @@ impl fmt::Debug for ProcessKeys {
     }
 }
 
-fn fresh() -> Result<SecretKey, KeyFileError> {
+pub(super) fn fresh() -> Result<SecretKey, KeyFileError> {
     try_generate_key().map_err(|source| KeyFileError::Random { source })
 }
 
 /// Statements from `now` on, and a little before, because clocks differ.
-fn terms(now: UnixTime, seconds: u64) -> Terms {
+pub(super) fn terms(now: UnixTime, seconds: u64) -> Terms {
     Terms::new(unix_millis(), now.minus_seconds(CLOCK_SECONDS), now.plus_seconds(seconds))
 }
 
 /// Turns a missing file into none.
-fn present<T>(read: Result<T, KeyFileError>) -> Result<Option<T>, KeyFileError> {
+pub(super) fn present<T>(read: Result<T, KeyFileError>) -> Result<Option<T>, KeyFileError> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(KeyFileError::File(PrivateFileError::Missing { .. })) => Ok(None),
@@ -351,7 +353,6 @@ fn present<T>(read: Result<T, KeyFileError>) -> Result<Option<T>, KeyFileError> 
     }
 }
 
-const PROOF_HEADER: &str = "netcom-proof 1";
 const MAX_KEY_FILE: u64 = 4096;
 /// A process's proof lasts a day and is renewed at half of it.
 const PROCESS_SECONDS: u64 = 24 * 3600;

@@ -5,8 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use netcom_discovery::{Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope, names::Names};
-use netcom_identity::{DomainName, Metadata, Multiaddr, NetId, Representation, Role, SecretKey};
+use netcom_discovery::{
+    Discovery, DiscoveryConfig, MdnsConfig, Named, PetnameBook, Scope, names::Names,
+};
+use netcom_identity::{
+    DomainName, Metadata, Multiaddr, NetId, Representation, Role, SecretKey, Target,
+};
 use netcom_session::InstanceId;
 use netcom_transport::{Transport, TransportConfig};
 use parking_lot::{Mutex, RwLock};
@@ -64,6 +68,7 @@ pub struct NodeBuilder {
     identity: Option<SecretKey>,
     netid: Option<SecretKey>,
     representations: Vec<Representation>,
+    whom: Option<Target>,
     role: Role,
     listen: Vec<Multiaddr>,
     scope: Option<Scope>,
@@ -103,6 +108,15 @@ impl NodeBuilder {
     #[must_use]
     pub fn representation(mut self, proof: Representation) -> Self {
         self.representations.push(proof);
+        self
+    }
+
+    /// Demands that the node speaks for whom is named, by the key or the proof of the data directory
+    /// or whatever else was given: otherwise it is not made. Without a
+    /// [`data_dir`](Self::data_dir), the user's own is taken if there is one. Default: no demand.
+    #[must_use]
+    pub fn speaks_for(mut self, whom: impl Into<Target>) -> Self {
+        self.whom = Some(whom.into());
         self
     }
 
@@ -223,7 +237,10 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`CreateError`] names what is wrong with the description or this machine.
-    pub async fn build(self) -> Result<Node, CreateError> {
+    pub async fn build(mut self) -> Result<Node, CreateError> {
+        if self.whom.is_some() && self.data_dir.is_none() {
+            self.data_dir = DataDir::locate(None).ok().filter(|path| DataDir::exists(path));
+        }
         if self.is_local && self.is_cloud {
             return Err(CreateError::Contradiction);
         }
@@ -240,6 +257,12 @@ impl NodeBuilder {
         let opened =
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let (shared, links) = self.assemble(scope, opened)?;
+        if let Some(whom) = self.whom.clone()
+            && let Err(error) = self.check_whom(&shared, whom).await
+        {
+            shared.close().await;
+            return Err(error);
+        }
         tokio::spawn(Arc::clone(&shared).accept(links));
         if let Err(error) = self.listen_all(&shared).await {
             shared.close().await;
@@ -249,6 +272,20 @@ impl NodeBuilder {
         shared.publish(&mut published).await;
         tokio::spawn(Arc::clone(&shared).maintain(published));
         Ok(Node { handle: Handle::new(shared) })
+    }
+
+    /// Whether the node speaks for whom it must speak for.
+    async fn check_whom(&self, shared: &Shared, whom: Target) -> Result<(), CreateError> {
+        let name = whom.to_string();
+        let resolved = shared.resolve_name(whom).await;
+        let resolved = resolved.map_err(|error| CreateError::Whom(Box::new(error)))?;
+        let Named::NetId(netid) = resolved else { return Err(CreateError::WhomIsNode { name }) };
+        let present: Vec<NetId> = shared.shown.read().iter().map(Representation::netid).collect();
+        if present.contains(&netid) {
+            return Ok(());
+        }
+        let data_dir = self.data_dir.clone();
+        Err(CreateError::NotRepresented { name, netid, present, data_dir })
     }
 
     /// Finds or makes the keys the node runs under.

@@ -1,0 +1,156 @@
+//! Which nodes an entity let speak for it, so that it can take that back.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use netcom_identity::{PeerId, UnixTime, parse_peer_id};
+
+use super::KeyFileError;
+use crate::private_file::{self, PrivateFileError};
+
+/// A node that may speak for an entity.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Device {
+    /// Which node.
+    pub peer_id: PeerId,
+    /// What people call it, as it said itself.
+    pub label: String,
+    /// Until when it may.
+    pub expires: UnixTime,
+    /// How many further nodes in a row it may let in.
+    pub delegations: u8,
+}
+
+/// The register in a data directory: devices, and below which sequence proofs are taken back.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Register {
+    pub(super) lowest_sequence: u64,
+    pub(super) devices: Vec<Device>,
+}
+
+/// The right to change the register, until it is dropped.
+pub(super) struct Guard {
+    _lock: File,
+    path: PathBuf,
+}
+
+impl Register {
+    /// Reads the register of a data directory; a missing one is empty.
+    pub(super) fn read(directory: &Path) -> Result<Self, KeyFileError> {
+        let path = directory.join(NAME);
+        let bytes = match private_file::read(&path, MAX_FILE) {
+            Ok(bytes) => bytes,
+            Err(PrivateFileError::Missing { .. }) => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let read = str::from_utf8(&bytes).ok().and_then(Self::from_text);
+        let what = "it lists no devices".to_owned();
+        read.ok_or(KeyFileError::Corrupted { path, what })
+    }
+
+    /// Notes a device, in place of what was noted of the same node.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn note(&mut self, device: Device) -> Result<(), KeyFileError> {
+        self.devices.retain(|known| known.peer_id != device.peer_id);
+        if self.devices.len() >= MAX_DEVICES {
+            return Err(KeyFileError::TooManyDevices);
+        }
+        self.devices.push(device);
+        Ok(())
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!("{HEADER}\nlowest {}\n", self.lowest_sequence);
+        for Device { peer_id, label, expires, delegations } in &self.devices {
+            text += &format!("{peer_id} {} {delegations} {label}\n", expires.0);
+        }
+        text + "end\n"
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.strip_prefix(HEADER)?.strip_prefix('\n')?.strip_suffix("end\n")?;
+        let mut lines = text.lines();
+        let lowest_sequence = lines.next()?.strip_prefix("lowest ")?.parse().ok()?;
+        let device = |line: &str| {
+            let mut words = line.splitn(4, ' ');
+            Some(Device {
+                peer_id: parse_peer_id(words.next()?).ok()?,
+                expires: UnixTime(words.next()?.parse().ok()?),
+                delegations: words.next()?.parse().ok()?,
+                label: words.next()?.to_owned(),
+            })
+        };
+        let devices = lines.map(device).collect::<Option<Vec<_>>>()?;
+        (devices.len() <= MAX_DEVICES).then_some(Self { lowest_sequence, devices })
+    }
+}
+
+impl Guard {
+    /// Waits for other processes that change the register.
+    pub(super) fn take(directory: &Path) -> Result<Self, KeyFileError> {
+        let path = directory.join("devices.lock");
+        let failed = |source: io::Error| PrivateFileError::Io { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Self { _lock: lock, path: directory.join(NAME) })
+    }
+
+    /// Writes the register; a crash leaves the old one or the new one.
+    pub(super) fn write(&self, register: &Register) -> Result<(), KeyFileError> {
+        Ok(private_file::replace(&self.path, register.to_text().as_bytes())?)
+    }
+}
+
+const NAME: &str = "devices";
+const HEADER: &str = "netcom-devices 1";
+/// An entity lets at most so many nodes speak for it by statements of their own.
+const MAX_DEVICES: usize = 1024;
+const MAX_FILE: u64 = 512 << 10;
+
+#[cfg(test)]
+mod tests {
+    use netcom_identity::SecretKey;
+
+    use super::*;
+
+    fn device(seed: u8, label: &str) -> Device {
+        let peer_id = SecretKey::from_bytes(&[seed; 32]).peer_id();
+        Device { peer_id, label: label.to_owned(), expires: UnixTime(9), delegations: 1 }
+    }
+
+    #[test]
+    fn what_is_noted_is_read_again_and_a_device_is_noted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Register::read(folder.path()).unwrap(), Register::default());
+        let mut register = Register { lowest_sequence: 7, devices: Vec::new() };
+        for device in [device(1, ""), device(2, "rack 3, left"), device(1, "telephone")] {
+            register.note(device).unwrap();
+        }
+        Guard::take(folder.path()).unwrap().write(&register).unwrap();
+        let read = Register::read(folder.path()).unwrap();
+        assert_eq!(read, register);
+        let labels: Vec<_> = read.devices.iter().map(|device| &device.label[..]).collect();
+        assert_eq!(labels, ["rack 3, left", "telephone"]);
+    }
+
+    #[test]
+    fn a_register_that_was_cut_is_told_and_its_length_is_bounded() {
+        let mut register = Register::default();
+        register.note(device(1, "laptop")).unwrap();
+        let text = register.to_text();
+        for end in 0..text.len() {
+            assert_eq!(Register::from_text(&text[..end]), None, "cut at {end}");
+        }
+        register.devices = vec![device(2, ""); MAX_DEVICES];
+        assert_eq!(register.note(device(1, "")).unwrap_err().code(), "too_many_devices");
+    }
+}

@@ -1,0 +1,255 @@
+//! What the identity says of itself: the document that is published, and those of keys before.
+
+use std::path::{Path, PathBuf};
+
+use netcom_discovery::names::Answer;
+use netcom_identity::{
+    EntityDescription, EntityDocument, MAX_ENTITY_BYTES, NetId, Representation, SecretKey,
+};
+
+use super::{
+    Armor as _, Device, IdentityStore, KeyFileError, Passphrase,
+    devices::{Guard, Register},
+    enroll::{EnrollError, renew},
+    file::{self, Purpose},
+    store::{fresh, present},
+};
+use crate::{
+    clock::unix_now,
+    private_file::{self, PrivateFileError},
+};
+
+/// A new key took the place of the identity's.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Rotated {
+    /// The key before.
+    pub before: NetId,
+    /// The key now.
+    pub netid: NetId,
+    /// The nodes that were let in need these proofs.
+    pub renewed: Vec<(Device, Representation)>,
+}
+
+impl IdentityStore {
+    /// Signs what the identity says of itself, with what is known here of proofs that were taken
+    /// back and of keys before. Its sequence is the time, or higher if need be.
+    ///
+    /// # Errors
+    /// The key is not here or locked, or the description passes its bounds.
+    pub fn publish(
+        &self,
+        mut description: EntityDescription,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Answer, EnrollError> {
+        let key = self.load(passphrase)?;
+        let _guard = Guard::take(self.directory().path())?;
+        let register = Register::read(self.directory().path())?;
+        description.lowest_sequence = description.lowest_sequence.max(register.lowest_sequence);
+        description.sequence = self.next_sequence(description.sequence)?;
+        let document = EntityDocument::sign(&key, description)?;
+        private_file::replace(&self.document_path(), document.to_text().as_bytes())
+            .map_err(KeyFileError::from)?;
+        Ok(Answer { earlier: self.earlier(&key.net_id())?, document })
+    }
+
+    /// Gives the identity a new key, kept under the same passphrase. A document of the old key
+    /// names it as the successor, and further documents carry that. The old key stays in a file of
+    /// its own; whoever has it cannot take the name back.
+    ///
+    /// A rotation that was cut short goes on where it was.
+    ///
+    /// # Errors
+    /// The key is not here or locked, or the directory cannot be written.
+    pub fn rotate(&self, passphrase: Option<&Passphrase>) -> Result<Rotated, EnrollError> {
+        let old = self.load(passphrase)?;
+        let is_sealed = self.show()?.is_encrypted;
+        let guard = Guard::take(self.directory().path())?;
+        let next = self.directory().path().join("identity.next.key");
+        let key = match present(self.read(Purpose::Identity, &next))? {
+            Some(begun) => begun.open(passphrase, Purpose::Identity, &next)?,
+            None => fresh()?,
+        };
+        // All but the last steps of an earlier rotation were done.
+        let key = if key.net_id() == old.net_id() { fresh()? } else { key };
+        let text = match passphrase.filter(|_| is_sealed) {
+            None => file::plain(&key, Purpose::Identity),
+            Some(passphrase) => file::sealed(&key, Purpose::Identity, passphrase)?.into(),
+        };
+        let failed = |error: PrivateFileError| EnrollError::from(KeyFileError::from(error));
+        private_file::replace(&next, text.as_bytes()).map_err(failed)?;
+        self.name_successor(&old, key.net_id())?;
+        self.set_aside(&old.net_id())?;
+        private_file::replace(&self.identity_path(), text.as_bytes()).map_err(failed)?;
+        private_file::remove(&next).map_err(failed)?;
+        let mut register = Register::read(self.directory().path())?;
+        let renewed = renew(&key, &mut register);
+        guard.write(&register)?;
+        self.renew_proof(&key, &self.node_key_or_new()?)?;
+        Ok(Rotated { before: old.net_id(), netid: key.net_id(), renewed })
+    }
+
+    /// Adds a last document of the old key to those that are published with every further one.
+    fn name_successor(&self, old: &SecretKey, successor: NetId) -> Result<(), EnrollError> {
+        let now = unix_now();
+        let last = self.document(&self.document_path())?;
+        let mut description = last
+            .filter(|last| *last.netid() == old.net_id())
+            .map_or_else(|| EntityDescription::new(now.0, now), |last| last.description().clone());
+        description.sequence = self.next_sequence(now.0)?;
+        description.expires = now.plus_seconds(SUCCESSION_SECONDS);
+        description.successor = Some(successor);
+        let document = EntityDocument::sign(old, description)?;
+        let mut texts = self.earlier(&old.net_id())?;
+        texts.push(document);
+        let first = texts.len().saturating_sub(MAX_EARLIER);
+        let text: String = texts.iter().skip(first).map(EntityDocument::to_text).collect();
+        private_file::replace(&self.earlier_path(), text.as_bytes()).map_err(KeyFileError::from)?;
+        Ok(())
+    }
+
+    /// Documents that lead from keys before to `netid`, the oldest first. Those of a rotation that
+    /// was cut short lead elsewhere, and are left out.
+    fn earlier(&self, netid: &NetId) -> Result<Vec<EntityDocument>, KeyFileError> {
+        let path = self.earlier_path();
+        let read = private_file::read(&path, MAX_EARLIER as u64 * MAX_DOCUMENT);
+        let Some(text) = present(read.map_err(KeyFileError::from))? else { return Ok(Vec::new()) };
+        let damaged = || self.corrupted(path.clone(), "it holds no documents");
+        let text = str::from_utf8(&text).map_err(|_| damaged())?;
+        let documents = text.split_inclusive("end\n").map(EntityDocument::from_text);
+        let documents: Vec<_> = documents.collect::<Result<_, _>>().map_err(|_| damaged())?;
+        let mut chain = Vec::new();
+        let mut wanted = *netid;
+        for document in documents.into_iter().rev() {
+            if document.description().successor == Some(wanted) {
+                wanted = *document.netid();
+                chain.push(document);
+            }
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// Keeps the old key beside the new one.
+    fn set_aside(&self, netid: &NetId) -> Result<(), KeyFileError> {
+        let aside = self.directory().path().join(format!("identity.{netid}.key"));
+        let content = private_file::read(&self.identity_path(), MAX_DOCUMENT)?;
+        Ok(private_file::replace(&aside, &content)?)
+    }
+
+    fn next_sequence(&self, wanted: u64) -> Result<u64, KeyFileError> {
+        let last = self.document(&self.document_path())?;
+        Ok(last.map_or(wanted, |last| wanted.max(last.description().sequence.saturating_add(1))))
+    }
+
+    fn document(&self, path: &Path) -> Result<Option<EntityDocument>, KeyFileError> {
+        let read = private_file::read(path, MAX_DOCUMENT).map_err(KeyFileError::from);
+        let Some(text) = present(read)? else { return Ok(None) };
+        let document =
+            str::from_utf8(&text).ok().and_then(|text| EntityDocument::from_text(text).ok());
+        let damaged = || self.corrupted(path.to_owned(), "it holds no document");
+        document.map(Some).ok_or_else(damaged)
+    }
+
+    fn document_path(&self) -> PathBuf {
+        self.directory().path().join("document")
+    }
+
+    fn earlier_path(&self) -> PathBuf {
+        self.directory().path().join("document.earlier")
+    }
+}
+
+/// The text of a document is at most this long.
+const MAX_DOCUMENT: u64 = 2 * MAX_ENTITY_BYTES as u64 + 64;
+/// An answer about a name carries at most this many.
+const MAX_EARLIER: usize = 8;
+/// How long the last document of a key holds; as proof of its successor it counts for ever.
+const SUCCESSION_SECONDS: u64 = 365 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use netcom_identity::UnixTime;
+
+    use super::*;
+    use crate::data_dir::DataDir;
+
+    fn store(folder: &Path) -> IdentityStore {
+        IdentityStore::new(DataDir::open(folder.join("data")).unwrap())
+    }
+
+    fn named(name: &str) -> EntityDescription {
+        let mut description = EntityDescription::new(1, unix_now().plus_seconds(3600));
+        description.names.push(name.to_owned());
+        description
+    }
+
+    #[test]
+    fn each_document_replaces_the_one_before_and_carries_what_was_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.create(None).unwrap();
+        let first = store.publish(named("example.org"), None).unwrap().document;
+        let device = crate::generate_key();
+        let request = netcom_identity::Enrollment::sign(&device, None, UnixTime(1), "").unwrap();
+        store.admit(&request, 3600, 1, None).unwrap();
+        let revoked = store.revoke(device.peer_id(), None).unwrap();
+
+        let second = store.publish(named("example.org"), None).unwrap().document;
+        assert!(second.is_newer_than(&first));
+        assert_eq!(second.description().lowest_sequence, revoked.lowest_sequence);
+    }
+
+    #[test]
+    fn a_new_key_is_led_to_by_documents_of_the_old_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let first = store.create(None).unwrap();
+        store.publish(named("example.org"), None).unwrap();
+        let second = store.rotate(None).unwrap();
+        let third = store.rotate(None).unwrap();
+        assert_eq!((second.before, third.before), (first, second.netid));
+        assert_eq!(store.load(None).unwrap().net_id(), third.netid);
+        assert_eq!(store.proof().unwrap().unwrap().netid(), third.netid);
+
+        let answer = store.publish(named("example.org"), None).unwrap();
+        assert_eq!(*answer.document.netid(), third.netid);
+        let steps: Vec<_> = answer
+            .earlier
+            .iter()
+            .map(|document| (*document.netid(), document.description().successor))
+            .collect();
+        assert_eq!(steps, [(first, Some(second.netid)), (second.netid, Some(third.netid))]);
+        assert!(answer.earlier[0].has_name("example.org"), "the name goes with it");
+        let aside = store.directory().path().join(format!("identity.{first}.key"));
+        assert!(aside.exists(), "the old key is kept");
+    }
+
+    #[test]
+    fn a_rotation_that_was_cut_short_goes_on_or_is_as_if_it_never_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let first = store.create(None).unwrap();
+        store.publish(named("example.org"), None).unwrap();
+        let whole = fs::read(store.identity_path()).unwrap();
+        let rotated = store.rotate(None).unwrap();
+        let begun = fs::read(store.identity_path()).unwrap();
+
+        // The new key was made and named, and did not take the old one's place.
+        private_file::replace(&store.identity_path(), &whole).unwrap();
+        let next = store.directory().path().join("identity.next.key");
+        private_file::replace(&next, &begun).unwrap();
+        let answer = store.publish(named("example.org"), None).unwrap();
+        assert_eq!((*answer.document.netid(), answer.earlier.len()), (first, 0));
+        let again = store.rotate(None).unwrap();
+        assert_eq!(again.netid, rotated.netid, "no second key is named");
+
+        // It did, and the rest was not done.
+        private_file::replace(&next, &begun).unwrap();
+        let further = store.rotate(None).unwrap();
+        assert_eq!(further.before, rotated.netid);
+        assert_ne!(further.netid, rotated.netid);
+    }
+}

@@ -1,0 +1,371 @@
+//! Nodes that speak for an entity whose key is elsewhere: asking, answering, taking back.
+
+use netcom_identity::{
+    DelegateError, Enrollment, EnrollmentError, EntityDocumentError, NetId, PeerId, Representation,
+    RepresentationError, SecretKey,
+};
+
+use super::{
+    Armor as _, Device, IdentityStore, KeyFileError, Passphrase,
+    devices::{Guard, Register},
+    store::terms,
+};
+use crate::{
+    clock::{unix_millis, unix_now},
+    private_file,
+};
+
+/// Why somebody cannot be let in, or taken back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrollError {
+    /// A key or another file of the data directory cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The request cannot be made.
+    #[error(transparent)]
+    Request(#[from] EnrollmentError),
+    /// The node asks another entity.
+    #[error("the node asks {asked}, and this is {netid}: sign it where {asked} is kept")]
+    OtherEntity {
+        /// Whom it asks.
+        asked: NetId,
+        /// Whose key is here.
+        netid: NetId,
+    },
+    /// The proof does not hold for this node.
+    #[error("the proof does not let this node speak for {netid}")]
+    Proof {
+        /// For whom it is.
+        netid: NetId,
+        /// What is wrong with it.
+        source: Box<RepresentationError>,
+    },
+    /// The data directory is somebody else already.
+    #[error("this data directory speaks for {present} already, and the proof is for {netid}")]
+    Taken {
+        /// For whom it speaks.
+        present: NetId,
+        /// For whom the proof is.
+        netid: NetId,
+    },
+    /// No key and no proof here lets others in.
+    #[error("nothing in this data directory lets others in: neither the key nor a proof that may")]
+    NotAllowed,
+    /// What is here does not allow it.
+    #[error("the proof in this data directory does not let this node in")]
+    Delegate(#[from] DelegateError),
+    /// No such node was let in from this data directory.
+    #[error("{peer} was not let in from this data directory")]
+    UnknownDevice {
+        /// Who was named.
+        peer: PeerId,
+    },
+    /// The document that says so cannot be signed.
+    #[error(transparent)]
+    Document(#[from] EntityDocumentError),
+}
+
+/// What was taken back, and what takes its place.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Revoked {
+    /// The proofs with a lower sequence count no more, once a document says so.
+    pub lowest_sequence: u64,
+    /// The others need these, since theirs were signed before.
+    pub renewed: Vec<(Device, Representation)>,
+}
+
+impl IdentityStore {
+    /// Asks in the name of this directory's node, which gets a key if it has none, to speak for an
+    /// entity. `label` is what people call the node.
+    ///
+    /// # Errors
+    /// [`EnrollError::Request`] for a label that is none; the directory cannot be written.
+    pub fn enroll(&self, netid: Option<NetId>, label: &str) -> Result<Enrollment, EnrollError> {
+        Ok(Enrollment::sign(&self.node_key_or_new()?, netid, unix_now(), label)?)
+    }
+
+    /// Takes the answer to [`enroll`](Self::enroll): from now on nodes of this directory speak for
+    /// the entity. With `replace`, an earlier proof for another entity is given up.
+    ///
+    /// # Errors
+    /// The proof is not this node's or not valid now, or the directory is somebody else already.
+    pub fn accept(&self, proof: &Representation, replace: bool) -> Result<NetId, EnrollError> {
+        let (netid, node) = (proof.netid(), self.node_key_or_new()?.peer_id());
+        proof
+            .verify(&node, unix_now(), None)
+            .map_err(|source| EnrollError::Proof { netid, source: Box::new(source) })?;
+        let has_key = self.has_identity();
+        if let Some(present) = self.show()?.netid
+            && present != netid
+            && (has_key || !replace)
+        {
+            return Err(EnrollError::Taken { present, netid });
+        }
+        self.keep_proof(proof)?;
+        Ok(netid)
+    }
+
+    /// Lets the node that asks speak for the identity for `seconds`, and `delegations` further
+    /// nodes in a row in its name. Where only a proof is here, it is let in by that.
+    ///
+    /// # Errors
+    /// The node asks another entity, the key is locked, or what is here may not let others in.
+    pub fn admit(
+        &self,
+        request: &Enrollment,
+        seconds: u64,
+        delegations: u8,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Representation, EnrollError> {
+        let netid = self.show()?.netid.ok_or(EnrollError::NotAllowed)?;
+        if let Some(&asked) = request.netid().filter(|asked| **asked != netid) {
+            return Err(EnrollError::OtherEntity { asked, netid });
+        }
+        let guard = Guard::take(self.directory().path())?;
+        let mut register = Register::read(self.directory().path())?;
+        let now = unix_now();
+        let device = Device {
+            peer_id: *request.peer_id(),
+            label: request.label().to_owned(),
+            expires: now.plus_seconds(seconds),
+            delegations,
+        };
+        let terms = terms(now, seconds).delegations(delegations);
+        let proof = if self.has_identity() {
+            Representation::issue(&self.load(passphrase)?, *request.peer_id(), &terms)
+        } else {
+            let own = self.proof()?.ok_or(EnrollError::NotAllowed)?;
+            own.delegate(&self.node_key()?, *request.peer_id(), &terms)?
+        };
+        register.devices.retain(|device| device.expires > now);
+        register.note(device)?;
+        guard.write(&register)?;
+        Ok(proof)
+    }
+
+    /// The nodes that were let in from this directory.
+    ///
+    /// # Errors
+    /// The register is damaged or open to others.
+    pub fn devices(&self) -> Result<Vec<Device>, KeyFileError> {
+        Ok(Register::read(self.directory().path())?.devices)
+    }
+
+    /// Takes back that `peer` speaks for the identity. Proofs that were signed before count no
+    /// more, so the other nodes get new ones. It holds for whoever sees the next document of the
+    /// identity; nobody else hears of it before the proof expires.
+    ///
+    /// # Errors
+    /// [`EnrollError::UnknownDevice`], or the key is not here or locked.
+    pub fn revoke(
+        &self,
+        peer: PeerId,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Revoked, EnrollError> {
+        let guard = Guard::take(self.directory().path())?;
+        let mut register = Register::read(self.directory().path())?;
+        if register.devices.iter().all(|device| device.peer_id != peer) {
+            return Err(EnrollError::UnknownDevice { peer });
+        }
+        let key = self.load(passphrase)?;
+        register.devices.retain(|device| device.peer_id != peer);
+        register.lowest_sequence = unix_millis().max(register.lowest_sequence);
+        let renewed = renew(&key, &mut register);
+        self.renew_proof(&key, &self.node_key_or_new()?)?;
+        guard.write(&register)?;
+        Ok(Revoked { lowest_sequence: register.lowest_sequence, renewed })
+    }
+
+    pub(super) fn keep_proof(&self, proof: &Representation) -> Result<(), KeyFileError> {
+        Ok(private_file::replace(&self.proof_path(), proof.to_text().as_bytes())?)
+    }
+}
+
+/// New proofs for the devices that still may, on the terms they have.
+pub(super) fn renew(key: &SecretKey, register: &mut Register) -> Vec<(Device, Representation)> {
+    let now = unix_now();
+    register.devices.retain(|device| device.expires > now);
+    let issue = |device: &Device| {
+        let terms = terms(now, device.expires.seconds_since(now)).delegations(device.delegations);
+        (device.clone(), Representation::issue(key, device.peer_id, &terms))
+    };
+    register.devices.iter().map(issue).collect()
+}
+
+impl EnrollError {
+    /// A stable name of what went wrong.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Key(error) => error.code(),
+            Self::Request(_) => "bad_request",
+            Self::OtherEntity { .. } => "other_entity",
+            Self::Proof { .. } => "proof_refused",
+            Self::Taken { .. } => "identity_exists",
+            Self::NotAllowed => "no_identity",
+            Self::Delegate(_) => "delegation_refused",
+            Self::UnknownDevice { .. } => "unknown_device",
+            Self::Document(_) => "bad_document",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Key(error) => error.hint(),
+            Self::Proof { .. } => Some(
+                "netcom id enroll on this machine, and netcom id sign where the key is".to_owned(),
+            ),
+            Self::Taken { .. } => {
+                Some("--replace if the proof there is to go, or name another --data-dir".to_owned())
+            }
+            Self::NotAllowed => Some("netcom id new, or netcom id import".to_owned()),
+            Self::Delegate(_) => {
+                Some("sign it where the key is, or with --delegations 2".to_owned())
+            }
+            Self::UnknownDevice { .. } => Some("netcom id devices".to_owned()),
+            Self::OtherEntity { .. } | Self::Request(_) | Self::Document(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use netcom_identity::UnixTime;
+
+    use super::*;
+    use crate::data_dir::DataDir;
+
+    const DAY: u64 = 24 * 3600;
+
+    fn store(folder: &Path, name: &str) -> IdentityStore {
+        IdentityStore::new(DataDir::open(folder.join(name)).unwrap())
+    }
+
+    #[test]
+    fn a_machine_is_let_in_without_ever_having_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, server] = ["owner", "server"].map(|name| store(folder.path(), name));
+        let netid = owner.create(None).unwrap();
+        let request = server.enroll(Some(netid), "rack 3").unwrap();
+        assert_eq!(server.enroll(None, "").unwrap().peer_id(), request.peer_id());
+
+        let proof = owner.admit(&request, DAY, 1, None).unwrap();
+        let carried = Representation::from_text(&proof.to_text()).unwrap();
+        assert_eq!(server.accept(&carried, false).unwrap(), netid);
+
+        assert!(!server.has_identity());
+        assert_eq!(server.show().unwrap().netid, Some(netid));
+        let lock = server.directory().lock().unwrap();
+        for lock in [Some(&lock), None] {
+            let keys = server.process_keys(lock, None).unwrap();
+            let peer = keys.node.peer_id();
+            let shown = keys.issuer.unwrap().issue(peer, unix_now()).unwrap();
+            assert_eq!(shown.verify(&peer, unix_now(), None).unwrap().netid, netid);
+        }
+        let devices = owner.devices().unwrap();
+        assert_eq!((devices.len(), &devices[0].label[..]), (1, "rack 3"));
+        assert_eq!(devices[0].peer_id, *request.peer_id());
+    }
+
+    #[test]
+    fn a_proof_is_taken_by_the_machine_it_is_for_and_while_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, server, other] =
+            ["owner", "server", "other"].map(|name| store(folder.path(), name));
+        owner.create(None).unwrap();
+        let request = server.enroll(None, "").unwrap();
+        let proof = owner.admit(&request, DAY, 1, None).unwrap();
+        assert_eq!(other.accept(&proof, false).unwrap_err().code(), "proof_refused");
+
+        let key = owner.load(None).unwrap();
+        let over = netcom_identity::Terms::new(1, UnixTime(1), UnixTime(2));
+        let expired = Representation::issue(&key, *request.peer_id(), &over);
+        let refused = server.accept(&expired, false).unwrap_err();
+        assert!(refused.hint().unwrap().contains("netcom id enroll"), "{refused}");
+        assert_eq!(server.show().unwrap().netid, None, "nothing was kept");
+    }
+
+    #[test]
+    fn a_directory_that_is_somebody_takes_no_proof_for_somebody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let [alice, bob, server] =
+            ["alice", "bob", "server"].map(|name| store(folder.path(), name));
+        let netids = [&alice, &bob].map(|store| store.create(None).unwrap());
+        let request = server.enroll(None, "").unwrap();
+        let of_alice = alice.admit(&request, DAY, 1, None).unwrap();
+        let of_bob = bob.admit(&request, DAY, 1, None).unwrap();
+        server.accept(&of_alice, false).unwrap();
+        assert_eq!(server.accept(&of_bob, false).unwrap_err().code(), "identity_exists");
+        assert_eq!(server.show().unwrap().netid, Some(netids[0]));
+        assert_eq!(server.accept(&of_bob, true).unwrap(), netids[1]);
+
+        let own = bob.enroll(None, "").unwrap();
+        let proof = alice.admit(&own, DAY, 1, None).unwrap();
+        let taken = bob.accept(&proof, true).unwrap_err();
+        assert_eq!(taken.code(), "identity_exists", "a key is never put aside for a proof");
+        let asked = server.enroll(Some(netids[0]), "").unwrap();
+        assert_eq!(bob.admit(&asked, DAY, 1, None).unwrap_err().code(), "other_entity");
+        let nobody = store(folder.path(), "nobody");
+        assert_eq!(nobody.admit(&asked, DAY, 1, None).unwrap_err().code(), "no_identity");
+    }
+
+    #[test]
+    fn a_machine_that_may_lets_the_next_one_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, laptop, phone] =
+            ["owner", "laptop", "phone"].map(|name| store(folder.path(), name));
+        let netid = owner.create(None).unwrap();
+        let proof = owner.admit(&laptop.enroll(None, "").unwrap(), DAY, 2, None).unwrap();
+        laptop.accept(&proof, false).unwrap();
+
+        let request = phone.enroll(Some(netid), "phone").unwrap();
+        assert_eq!(laptop.admit(&request, DAY, 2, None).unwrap_err().code(), "delegation_refused");
+        let proof = laptop.admit(&request, DAY, 1, None).unwrap();
+        assert_eq!(phone.accept(&proof, false).unwrap(), netid);
+        let keys = phone.process_keys(None, None).unwrap();
+        let peer = keys.node.peer_id();
+        let shown = keys.issuer.unwrap().issue(peer, unix_now()).unwrap();
+        assert_eq!(shown.delegations(), 2);
+        shown.verify(&peer, unix_now(), None).unwrap();
+    }
+
+    #[test]
+    fn a_lost_machine_speaks_for_nobody_and_the_others_get_new_proofs() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, lost, kept] = ["owner", "lost", "kept"].map(|name| store(folder.path(), name));
+        owner.create(None).unwrap();
+        let admit = |store: &IdentityStore, label| {
+            owner.admit(&store.enroll(None, label).unwrap(), DAY, 1, None).unwrap()
+        };
+        let [of_lost, of_kept] = [(&lost, "lost"), (&kept, "kept")].map(|(s, l)| admit(s, l));
+        // Proofs are numbered by the millisecond, and those of the same one go on.
+        let signed = unix_millis();
+        while unix_millis() == signed {
+            std::hint::spin_loop();
+        }
+
+        let stranger = netcom_identity::SecretKey::from_bytes(&[9; 32]).peer_id();
+        assert_eq!(owner.revoke(stranger, None).unwrap_err().code(), "unknown_device");
+        let revoked = owner.revoke(of_lost.subject(), None).unwrap();
+
+        let lowest = Some(revoked.lowest_sequence);
+        for old in [&of_lost, &of_kept] {
+            let refused = old.verify(&old.subject(), unix_now(), lowest).unwrap_err();
+            assert!(matches!(refused, RepresentationError::Revoked { .. }));
+        }
+        let [(device, new)] = &revoked.renewed[..] else { panic!("{revoked:?}") };
+        assert_eq!((&device.label[..], new.subject()), ("kept", of_kept.subject()));
+        new.verify(&new.subject(), unix_now(), lowest).unwrap();
+        assert!(new.expires() <= of_kept.expires(), "nobody may for longer than before");
+        kept.accept(new, false).unwrap();
+        let own = owner.proof().unwrap().unwrap();
+        own.verify(&own.subject(), unix_now(), lowest).unwrap();
+        assert_eq!(owner.devices().unwrap().len(), 1);
+    }
+}
