@@ -19,7 +19,10 @@ use crate::{
     request::{self, RequestError, RequestOptions},
     service::XAuth,
     session::{Hold, LinkView, Opened, StreamHandle},
-    stream::{ByteStream, IncomingStream, MessageStream, OpenError, XStream, protocol},
+    stream::{
+        ByteStream, Delivery, IncomingStream, MessageStream, OpenError, StreamError, XStream,
+        protocol,
+    },
 };
 
 /// A connection to a peer, or to an entity through one of its nodes.
@@ -46,10 +49,16 @@ struct Place {
     has_left: bool,
 }
 
+/// What a request ends with whose node is given up.
+fn lost() -> StreamError {
+    StreamError::SessionEnded { code: Code::LINK_LOST, delivery: Delivery::Unknown }
+}
+
 /// Finds another node for a connection whose node is gone.
 pub(crate) trait Failover: Send + Sync {
-    /// Connects anew and tells why there.
-    fn reconnect(&self) -> BoxFuture<'static, Result<(Hold, String), Code>>;
+    /// Connects anew, to another node than the one that was left if there is any, and tells why
+    /// there.
+    fn reconnect(&self, left: PeerId) -> BoxFuture<'static, Result<(Hold, String), Code>>;
 }
 
 /// How a connection reaches its peer, and why so.
@@ -140,13 +149,22 @@ impl Connection {
         loop {
             self.check_open()?;
             let hold = self.hold();
-            let made = request::request(&hold, self.0.owner, body.clone(), options).await;
+            let making = request::request(&hold, self.0.owner, body.clone(), options);
+            let made = match &self.0.failover {
+                None => making.await,
+                Some(_) => tokio::select! {
+                    made = making => made,
+                    () = hold.lost_for(FAILOVER_PATIENCE) => Err(lost().into()),
+                },
+            };
             match (made, &self.0.failover) {
                 (Err(error), Some(failover))
                     if error.is_about_the_connection() && moves < MAX_MOVES =>
                 {
                     moves += 1;
-                    let Ok((hold, reason)) = failover.reconnect().await else { return Err(error) };
+                    let Ok((hold, reason)) = failover.reconnect(hold.peer()).await else {
+                        return Err(error);
+                    };
                     *self.0.place.lock() = Place::new(hold, reason);
                 }
                 (made, _) => return made,
@@ -428,6 +446,8 @@ fn is_loopback(address: &Multiaddr) -> bool {
 static OWNERS: AtomicU64 = AtomicU64::new(1);
 /// How often one request moves to another node.
 const MAX_MOVES: usize = 3;
+/// How long a request that may move to another node waits for a link to the one in use.
+const FAILOVER_PATIENCE: Duration = Duration::from_secs(2);
 /// The flow of the application's datagrams.
 const DATAGRAM_FLOW: u64 = 0;
 /// How late a datagram is still worth sending.

@@ -31,6 +31,14 @@ impl Session {
         self.core.granted + self.core.retained as u64
     }
 
+    /// Whether streams can be opened, now or once there is room: neither side ends the session or
+    /// drains it.
+    #[must_use]
+    pub fn takes_streams(&self) -> bool {
+        let is_ending = self.core.ended.is_some() || self.closing.is_some();
+        !is_ending && self.core.peer_drain.is_none()
+    }
+
     /// Opens a stream. The peer learns of it with the first frame, which goes out at once.
     ///
     /// # Errors

@@ -163,11 +163,12 @@ struct Mover {
 }
 
 impl Failover for Mover {
-    fn reconnect(&self) -> BoxFuture<'static, Result<(Hold, String), Code>> {
+    fn reconnect(&self, left: PeerId) -> BoxFuture<'static, Result<(Hold, String), Code>> {
         let (node, wanted, options) =
             (self.node.upgrade(), self.wanted.clone(), self.options.clone());
         Box::pin(async move {
             let node = node.ok_or(Code::CANCELLED)?;
+            node.peers.lock().note_failure(left, Instant::now());
             node.connect(&wanted, &options).await.map_err(|error| {
                 tracing::debug!(%error, "No other node took over");
                 Code::LINK_LOST
@@ -308,7 +309,7 @@ impl Shared {
     fn open_session(&self, wanted: &Wanted, options: &Options) -> Option<Arc<SharedSession>> {
         let fits = |session: &Arc<SharedSession>| {
             let peer = session.peer();
-            session.state() == State::Live
+            session.is_ready()
                 && !wanted.is_narrowed()
                 && wanted.peer.is_none_or(|wanted| wanted == peer)
                 && wanted.netid.is_none_or(|netid| session.visitor().netids().contains(&netid))

@@ -283,6 +283,24 @@ impl SharedSession {
         !matches!(self.state(), State::Closing | State::Closed)
     }
 
+    /// Whether the peer takes new streams at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.engine.state() == State::Live && inner.engine.takes_streams()
+    }
+
+    /// Waits until no link has carried the session for so long.
+    pub(crate) async fn lost_for(self: &Arc<Self>, patience: Duration) {
+        loop {
+            let is_detached = |inner: &Inner| inner.engine.state() == State::Detached;
+            self.watch(|inner| is_detached(inner).then_some(())).await;
+            let back = self.watch(|inner| (!is_detached(inner)).then_some(()));
+            if tokio::time::timeout(patience, back).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The session's figures.
     pub(crate) fn stats(&self) -> Stats {
         self.inner.lock().engine.stats()

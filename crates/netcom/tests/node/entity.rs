@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use netcom::{
-    ConnectError, HandlerError, Metadata, NodeEvent, RequestOptions, Role, Scope, Service,
-    generate_key,
+    ConnectError, DataDir, DomainName, HandlerError, IdentityStore, Metadata, NodeEvent,
+    RequestOptions, Role, Scope, Service, Target, generate_key,
 };
 
 use crate::support::{Mortal, World, answer_as, ask, within};
@@ -85,6 +85,80 @@ async fn the_own_netid_leads_to_another_node_and_never_to_oneself() {
     }
     let connection = within(two.connect_to_netid(alice.net_id())).await.unwrap();
     assert_eq!(ask(&connection).await, "one");
+}
+
+#[tokio::test]
+async fn a_request_that_may_move_does_not_wait_for_a_node_that_was_killed() {
+    let world = World::new();
+    let alice = generate_key();
+    let [one, two] = [(); 2].map(|()| world.node().netid(alice.clone()));
+    let (one, two) = (Mortal::start(one).await, Mortal::start(two).await);
+    answer_as(&one.node, "one");
+    answer_as(&two.node, "two");
+    let node = world.node().build().await.unwrap();
+    let moving = within(node.connect_with(alice.net_id()).failover(true).connect()).await.unwrap();
+    let answer = ask(&moving).await;
+    let (used, left) = if answer == "one" { (one, two) } else { (two, one) };
+    used.kill();
+
+    // The session with it could be resumed for a minute; the request goes elsewhere before.
+    assert_ne!(ask(&moving).await, answer);
+    assert_eq!(moving.peer_id(), left.node.peer_id());
+}
+
+#[tokio::test]
+async fn a_request_that_may_move_leaves_a_node_that_drains() {
+    let world = World::new();
+    let alice = generate_key();
+    let one = world.node().netid(alice.clone()).build().await.unwrap();
+    let two = world.node().netid(alice.clone()).build().await.unwrap();
+    let node = world.node().build().await.unwrap();
+    answer_as(&one, "one");
+    answer_as(&two, "two");
+    let moving = within(node.connect_with(alice.net_id()).failover(true).connect()).await.unwrap();
+    let answer = ask(&moving).await;
+    let used = if answer == "one" { one } else { two };
+    let stream = within(moving.bytes_stream()).await.unwrap();
+
+    let draining =
+        tokio::spawn(async move { used.drain(std::time::Duration::from_secs(60)).await });
+    let moved = within(async {
+        loop {
+            let now = ask(&moving).await;
+            if now != answer {
+                return now;
+            }
+        }
+    });
+    assert_ne!(moved.await, answer);
+    draining.abort();
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_node_is_made_only_if_it_speaks_for_whom_it_must() {
+    let world = World::new();
+    let data = world.path("data");
+    let store = IdentityStore::new(DataDir::open(&data).unwrap());
+    let me = store.create(None).unwrap();
+    let somebody = generate_key().net_id();
+    let domain: DomainName = "example.org".parse().unwrap();
+    let build = |whom: Target| {
+        let named = world.node().fixed_name(domain.clone(), me);
+        named.data_dir(&data).speaks_for(whom).build()
+    };
+
+    for whom in [Target::NetId(me), Target::Domain(domain.clone())] {
+        let node = within(build(whom)).await.unwrap();
+        assert_eq!(node.netid(), Some(me));
+        node.close().await;
+    }
+    let refused = within(build(Target::NetId(somebody))).await.unwrap_err();
+    assert_eq!(refused.code(), "no_proof");
+    assert!(refused.to_string().contains(&me.to_string()), "it says who it is: {refused}");
+    assert!(refused.hint().unwrap().contains("netcom id enroll"));
+    let unknown = within(build(Target::Domain("example.com".parse().unwrap()))).await.unwrap_err();
+    assert_eq!(unknown.code(), "name_offline");
 }
 
 #[tokio::test]
