@@ -21,7 +21,7 @@ Everything that opens something works with ``await`` and with ``async with``. Er
 
 import os as _os
 
-from ._native import Multiaddr, NetID, Path, Payload, PeerId, Request
+from ._native import Commander, Identity, Multiaddr, NetID, Path, Payload, PeerId, Request, XAuth
 from ._native import after_fork as _after_fork
 from .connection import Connection
 from .errors import (
@@ -38,6 +38,7 @@ from .errors import (
     RequestTimeout,
     StreamEnded,
 )
+from .events import NodeEvent
 from .node import HandlerError, NetworkNode, Node, NodeRole
 from .streams import ByteStream, MessageStream, StreamError, XStream
 
@@ -45,9 +46,11 @@ __all__ = [
     "AccessDenied",
     "BadArgument",
     "ByteStream",
+    "Commander",
     "Connection",
     "ConnectionLost",
     "HandlerError",
+    "Identity",
     "MessageStream",
     "Multiaddr",
     "NameRefused",
@@ -56,6 +59,7 @@ __all__ = [
     "NetworkNode",
     "Node",
     "NodeError",
+    "NodeEvent",
     "NodeRole",
     "NotFound",
     "Path",
@@ -68,6 +72,7 @@ __all__ = [
     "RequestTimeout",
     "StreamEnded",
     "StreamError",
+    "XAuth",
     "XStream",
 ]
 

@@ -2,10 +2,11 @@
 The native half of netcom. Import `netcom` instead.
 """
 
+from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 from typing_extensions import disjoint_base
 
-__all__ = ["ByteStream", "Connection", "Incoming", "IncomingStreams", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "Reply", "Request", "XStream", "after_fork"]
+__all__ = ["ByteStream", "Commander", "Connection", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "StreamInfo", "XAuth", "XStream", "after_fork"]
 
 @disjoint_base
 class ByteStream:
@@ -26,6 +27,45 @@ class ByteStream:
     def write(self, /, data: Any) -> Operation: ...
 
 @final
+class Commander:
+    """
+    Looks at what a node has, and ends parts of it.
+    """
+    def close_link(self, /, session: SupportsIndex, link: SupportsIndex) -> bool:
+        """
+        Ends one link in order; its session goes on with others, or dials anew. False if there is
+        none of those numbers.
+        """
+    def close_peer(self, /, peer_id: PeerId, reason: str = "") -> int:
+        """
+        Ends all sessions with a peer, and tells how many.
+        """
+    def close_session(self, /, id: SupportsIndex, reason: str = "") -> bool:
+        """
+        Ends a session: what was finished arrives first. False if there is none of that number.
+        """
+    def links(self, /) -> list[LinkInfo]:
+        """
+        The links of all sessions.
+        """
+    def panics(self, /) -> int:
+        """
+        Panics that were caught. Each is a bug and ended one request, stream or session alone.
+        """
+    def peers(self, /) -> list[PeerInfo]:
+        """
+        The peers with which there are sessions.
+        """
+    def sessions(self, /) -> list[SessionInfo]:
+        """
+        The sessions.
+        """
+    def streams(self, /) -> list[StreamInfo]:
+        """
+        The streams that this side holds.
+        """
+
+@final
 class Connection:
     """
     A connection to a node.
@@ -40,6 +80,48 @@ class Connection:
     def ping(self, /) -> Operation: ...
     def request(self, /, body: Any, timeout: SupportsFloat | SupportsIndex | None, service: str | None, max_answer: SupportsIndex | None, view: bool) -> Operation: ...
     def x_stream(self, /, service: str | None) -> Operation: ...
+    def xauth(self, /) -> XAuth: ...
+
+@final
+class Events:
+    """
+    The events of a node, from the moment on at which it was asked for them.
+    """
+    def next(self, /) -> Operation:
+        """
+        The next event as its kind and its facts; `None` when the node is gone.
+        """
+
+@final
+class Identity:
+    """
+    Who a data directory is, and whom it lets in. The calls read and write files.
+    """
+    def __new__(cls, /, data_dir: str | PathLike[str]) -> Identity:
+        """
+        Opens a data directory, which is made if it is not there.
+        """
+    def accept(self, /, proof: str, replace: bool = False) -> NetID:
+        """
+        Takes the answer of `admit`.
+        """
+    def admit(self, /, request: str, days: SupportsIndex = 90, delegations: SupportsIndex = 1) -> str:
+        """
+        Answers the text of `enroll` with one that is a proof, for so many days.
+        """
+    def create(self, /) -> NetID:
+        """
+        Makes the key that is the identity; there must be none.
+        """
+    def enroll(self, /, netid: Any | None = None, label: str = "") -> str:
+        """
+        A text that asks to let this directory's nodes speak for an entity.
+        """
+    @property
+    def netid(self, /) -> NetID | None:
+        """
+        For whom nodes of this directory speak, by a key or by a proof.
+        """
 
 @final
 class Incoming:
@@ -59,6 +141,52 @@ class IncomingStreams:
     def next(self, /) -> Operation:
         """
         The next stream's kind and itself; `None` once there will be no more.
+        """
+
+@final
+class LinkInfo:
+    """
+    A link of a session.
+    """
+    @property
+    def age(self, /) -> float:
+        """
+        Seconds there has been this link.
+        """
+    @property
+    def id(self, /) -> int:
+        """
+        Its number in the session.
+        """
+    @property
+    def is_active(self, /) -> bool:
+        """
+        Whether it carries the session's data; others stand by.
+        """
+    @property
+    def kind(self, /) -> str:
+        """
+        `tcp` or `quic`.
+        """
+    @property
+    def peer_id(self, /) -> PeerId:
+        """
+        The other side.
+        """
+    @property
+    def remote(self, /) -> Multiaddr | None:
+        """
+        The other side's address.
+        """
+    @property
+    def rtt(self, /) -> float | None:
+        """
+        Seconds of a round trip, once known.
+        """
+    @property
+    def session(self, /) -> int:
+        """
+        Its session's number at this node.
         """
 
 @final
@@ -136,7 +264,12 @@ class Node:
     One running endpoint.
     """
     def addresses(self, /) -> list: ...
+    def allow(self, /, allow: Any | None) -> None:
+        """
+        Sets who may use the node at all.
+        """
     def close(self, /) -> Operation: ...
+    def commander(self, /) -> Commander: ...
     def connect(self, /, whom: Any, service: str | None, needs: dict | None, timeout: SupportsFloat | SupportsIndex | None, failover: bool) -> Operation: ...
     @staticmethod
     def create(settings: dict) -> Operation:
@@ -146,6 +279,7 @@ class Node:
     def discover_netid(self, /, netid: Any) -> Operation: ...
     def discover_peer_id(self, /, peer: Any) -> Operation: ...
     def drain(self, /, within: SupportsFloat | SupportsIndex) -> Operation: ...
+    def events(self, /) -> Events: ...
     def incoming(self, /) -> Incoming: ...
     def netid(self, /) -> NetID | None: ...
     def on_request(self, /, start: Any) -> None:
@@ -154,6 +288,10 @@ class Node:
         """
     def peer_id(self, /) -> PeerId: ...
     def role(self, /) -> str: ...
+    def serve(self, /, name: str, is_of_streams: bool, allow: Any | None, start: Any) -> ServiceHandle:
+        """
+        Serves `name/version` by `start`, on the running loop: streams, or requests.
+        """
     def ticket(self, /) -> str: ...
 
 @final
@@ -242,6 +380,42 @@ class PeerId:
     def __str__(self, /) -> str: ...
 
 @final
+class PeerInfo:
+    """
+    A peer with which there is a session.
+    """
+    @property
+    def addresses(self, /) -> list[Multiaddr]:
+        """
+        Where it is known to be.
+        """
+    @property
+    def bytes_received(self, /) -> int:
+        """
+        Bytes received from it.
+        """
+    @property
+    def bytes_sent(self, /) -> int:
+        """
+        Bytes sent to it since this node was made.
+        """
+    @property
+    def netids(self, /) -> list[NetID]:
+        """
+        The entities it proved to speak for.
+        """
+    @property
+    def peer_id(self, /) -> PeerId:
+        """
+        Who it is.
+        """
+    @property
+    def sessions(self, /) -> int:
+        """
+        Sessions with it.
+        """
+
+@final
 class Reply:
     """
     Where a handler's answer goes.
@@ -262,6 +436,132 @@ class Request:
     def peer_id(self, /) -> PeerId: ...
     @property
     def view(self, /) -> Any: ...
+
+@final
+class ServiceHandle:
+    """
+    A service that a node serves, until it is withdrawn.
+    """
+    def withdraw(self, /) -> None:
+        """
+        Serves no new ones. Those under way go on.
+        """
+
+@final
+class SessionInfo:
+    """
+    A session.
+    """
+    @property
+    def bytes_received(self, /) -> int:
+        """
+        Bytes of streams received for the first time.
+        """
+    @property
+    def bytes_repeated(self, /) -> int:
+        """
+        Bytes of streams received again, after links died.
+        """
+    @property
+    def bytes_sent(self, /) -> int:
+        """
+        Bytes of frames sent, over all links.
+        """
+    @property
+    def bytes_unacknowledged(self, /) -> int:
+        """
+        Bytes kept until the peer acknowledges them.
+        """
+    @property
+    def connections(self, /) -> int:
+        """
+        Connections of this side that hold it.
+        """
+    @property
+    def id(self, /) -> int:
+        """
+        Its number at this node.
+        """
+    @property
+    def links(self, /) -> int:
+        """
+        Its links.
+        """
+    @property
+    def peer_id(self, /) -> PeerId:
+        """
+        The other side.
+        """
+    @property
+    def state(self, /) -> str:
+        """
+        `attaching`, `live`, `detached`, `closing` or `closed`.
+        """
+    @property
+    def streams(self, /) -> int:
+        """
+        Streams that have not ended.
+        """
+
+@final
+class StreamInfo:
+    """
+    A stream.
+    """
+    @property
+    def bytes_acknowledged(self, /) -> int:
+        """
+        Bytes of those that arrived.
+        """
+    @property
+    def bytes_written(self, /) -> int:
+        """
+        Bytes written by this side.
+        """
+    @property
+    def id(self, /) -> int:
+        """
+        Its number in the session.
+        """
+    @property
+    def is_local(self, /) -> bool:
+        """
+        Whether this side opened it.
+        """
+    @property
+    def peer_id(self, /) -> PeerId:
+        """
+        The other side.
+        """
+    @property
+    def protocol(self, /) -> str:
+        """
+        The protocol's name.
+        """
+    @property
+    def session(self, /) -> int:
+        """
+        Its session's number at this node.
+        """
+
+@final
+class XAuth:
+    """
+    What a peer has proven of itself.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def netids(self, /) -> list[NetID]:
+        """
+        The entities it speaks for.
+        """
+    @property
+    def peer_id(self, /) -> PeerId:
+        """
+        The node.
+        """
 
 @final
 class XStream(ByteStream):

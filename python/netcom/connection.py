@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal, Union, overload
 
-from ._native import NetID, Path, Payload, PeerId
+from ._native import NetID, Path, Payload, PeerId, XAuth
 from .opening import Closable, Opening
 from .streams import ByteStream, Data, MessageStream, XStream
 
@@ -94,6 +94,11 @@ class Connection(Closable):
     def netid(self) -> NetID | None:
         """The entity the node was proven to speak for, if the connection was made to one."""
         return self._native.netid()
+
+    @property
+    def xauth(self) -> XAuth:
+        """Everything the other side has proven of itself."""
+        return self._native.xauth()
 
     @property
     def path(self) -> Path:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import os
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, Union
 
-from . import _native
-from ._native import Multiaddr, NetID, PeerId, Request
+from . import _native, settings as user
+from ._native import Commander, Multiaddr, NetID, PeerId, Request, XAuth
 from .connection import Connection
+from .errors import NetComError
+from .events import NodeEvent
 from .opening import Closable, Opening
-from .streams import Data
+from .streams import Data, XStream
 
 _log = logging.getLogger("netcom")
 
 Handler = Callable[[Request], Awaitable[Data]]
+StreamHandler = Callable[[XStream, XAuth], Awaitable[None]]
 H = TypeVar("H", bound=Handler)
+S = TypeVar("S", bound=StreamHandler)
 
 
 class NodeRole(enum.Enum):
@@ -65,13 +71,15 @@ class Node(Closable):
     ) -> Opening[Node]:
         """Makes a node that listens and can be found.
 
-        ``netid`` is the entity it speaks for; ``local`` publishes addresses of this host and its
+        ``netid`` is the entity it speaks for: a key with its secret, or a name or a key for which the
+        data directory holds the key or a proof (``netcom id enroll``). ``local`` publishes addresses of this host and its
         networks only, ``cloud`` global ones only. ``config``, or further keywords: ``identity``
         (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
         ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
-        ``metadata``, ``names`` (domains with the NetIDs they have, asked of nobody).
-        ``NETCOM_DISCOVERY`` and ``NETCOM_REGISTRY_DIR`` stand in for what is left
-        out.
+        ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the network; 60),
+        ``names`` (domains with the NetIDs they have, asked of nobody).
+        ``NETCOM_DISCOVERY``, ``NETCOM_REGISTRY_DIR`` and ``[naming.static]`` in the ``config.toml``
+        of the data directory, or of the user's own, stand in for what is left out.
         """
         all_settings = {**(config or {}), **settings}
         if taken := all_settings.keys() & {"netid", "role", "local", "cloud"}:
@@ -79,6 +87,10 @@ class Node(Closable):
         all_settings |= {"role": NodeRole(role).value, "local": local, "cloud": cloud}
         if directory := os.environ.get("NETCOM_REGISTRY_DIR"):
             all_settings.setdefault("registry", directory)
+        if "names" not in all_settings:
+            named = all_settings.get("data_dir")
+            data_dir = Path(named) if named else user.data_dir()
+            all_settings["names"] = user.naming(data_dir).get("static", {})
         if netid is not None:
             all_settings["netid"] = netid
         return Opening(_native.Node.create(all_settings), Node)
@@ -137,13 +149,57 @@ class Node(Closable):
         What it raises is told to the caller, and harms nobody else.
         """
 
-        def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> None:
-            task = loop.create_task(_answer(handler, request, reply))
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
-
-        self._native.on_request(start)
+        self._native.on_request(_starting(handler))
         return handler
+
+    def serve(
+        self, name: str, *, allow: Iterable[Union[NetID, PeerId, str]] | None = None
+    ) -> Callable[[H], H]:
+        """Answers requests to a service, named ``"name/version"``, by the decorated function.
+
+        Others see the service in what the node publishes, and choose by it
+        (``connect_to_netid(…, service=…)``). ``allow`` names who may use it, by key; everyone
+        whom the node admits, if left out.
+        """
+
+        def decorate(handler: H) -> H:
+            self._native.serve(name, False, allow, _starting(handler))
+            return handler
+
+        return decorate
+
+    def serve_streams(
+        self, name: str, *, allow: Iterable[Union[NetID, PeerId, str]] | None = None
+    ) -> Callable[[S], S]:
+        """Serves streams of ``connection.x_stream("name/version")`` by the decorated function,
+        which gets each stream and who opened it."""
+
+        def decorate(handler: S) -> S:
+            def start(
+                loop: asyncio.AbstractEventLoop, stream: Any, visitor: XAuth, reply: Any
+            ) -> None:
+                _keep(loop.create_task(_serve(handler, XStream(stream), visitor, reply)))
+
+            self._native.serve(name, True, allow, start)
+            return handler
+
+        return decorate
+
+    def allow(self, whom: Iterable[Union[NetID, PeerId, str]] | None) -> None:
+        """Sets who may use the node at all, by key; ``None`` for everyone."""
+        self._native.allow(whom)
+
+    async def events(self) -> AsyncIterator[NodeEvent]:
+        """What happens at the node from now on; a slow listener is told how much it missed."""
+        events = self._native.events()
+        while (told := await events.next()) is not None:
+            kind, facts = told
+            yield NodeEvent(kind, **facts)
+
+    @property
+    def commander(self) -> Commander:
+        """A view of everything the node has."""
+        return self._native.commander()
 
     async def incoming(self) -> AsyncIterator[Connection]:
         """The connections that peers open."""
@@ -203,11 +259,39 @@ _tasks: set[asyncio.Task[None]] = set()
 """Handlers that run; a loop holds its tasks weakly."""
 
 
+def _keep(task: asyncio.Task[None]) -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _starting(handler: Handler) -> Callable[[asyncio.AbstractEventLoop, Request, Any], None]:
+    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> None:
+        _keep(loop.create_task(_answer(handler, request, reply)))
+
+    return start
+
+
 async def _answer(handler: Handler, request: Request, reply: Any) -> None:
-    try:
+    with _telling(reply):
         reply.send(await handler(request))
+
+
+async def _serve(handler: StreamHandler, stream: XStream, visitor: XAuth, reply: Any) -> None:
+    with _telling(reply):
+        await handler(stream, visitor)
+        # A handler that finished the stream itself has no more to say.
+        with contextlib.suppress(NetComError):
+            await stream.finish()
+        reply.send(b"")
+
+
+@contextlib.contextmanager
+def _telling(reply: Any) -> Iterator[None]:
+    """Tells the caller what a handler raises."""
+    try:
+        yield
     except HandlerError as error:
         reply.fail(error.code, error.message, error.context)
     except Exception as error:
-        _log.exception("A request handler failed")
+        _log.exception("A handler failed")
         reply.fail("failed", f"{type(error).__name__}: {error}", {})

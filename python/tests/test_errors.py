@@ -93,10 +93,10 @@ def test_names_are_compared_by_what_they_name():
         PeerId("QmNobody")
 
 
-async def test_a_node_does_not_speak_for_an_entity_whose_secret_it_lacks(settings):
+async def test_a_node_does_not_speak_for_an_entity_whose_secret_it_lacks(settings, tmp_path):
     alice = NetID.from_string(str(NetID.generate()))
-    with pytest.raises(ValueError, match="secret"):
-        await Node.create(netid=alice, config=settings)
+    with pytest.raises(PermissionError, match="neither its key nor a proof"):
+        await Node.create(netid=alice, data_dir=tmp_path / "data", config=settings)
 
 
 async def test_wrong_settings_are_named(settings):

@@ -70,9 +70,10 @@ impl Environment {
         Ok(())
     }
 
-    /// Checks the types of the package, and that its stubs agree with what runs.
+    /// Checks the types of the package and its examples, and that its stubs agree with what runs.
     pub(crate) fn types(&self) -> Result<()> {
         succeed(self.python().args(["-m", "mypy", "python/netcom"]))?;
+        succeed(self.python().args(["-m", "mypy", "--strict", "examples/python"]))?;
         succeed(self.python().args(["-m", "mypy.stubtest", "netcom", "--concise"]))
     }
 

@@ -11,6 +11,7 @@ use crate::{
     identity::{Multiaddr, NetId, PeerId},
     operation::Operation,
     runtime::Owned,
+    serve::XAuth,
     stream::{self, ByteStream, IncomingStreams, MessageStream, XStream},
 };
 
@@ -105,6 +106,10 @@ impl Connection {
 
     fn netid(&self) -> PyResult<Option<NetId>> {
         Ok(self.0.get()?.netid().map(NetId::of))
+    }
+
+    fn xauth(&self) -> PyResult<XAuth> {
+        Ok(XAuth(self.0.get()?.xauth()))
     }
 
     fn path(&self, py: Python<'_>) -> PyResult<Path> {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use netcom::{
-    ConnectError, CreateError, DiscoverError, OpenError, RequestError, StreamError,
+    ConnectError, CreateError, DiscoverError, EnrollError, OpenError, RequestError, StreamError,
     StreamErrorMessage,
 };
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
@@ -90,6 +90,7 @@ explained! {
     CreateError: |_| false;
     ConnectError: ConnectError::is_retryable;
     DiscoverError: |_| true;
+    EnrollError: |_| false;
     OpenError: OpenError::is_retryable;
     StreamError: StreamError::is_retryable;
 }

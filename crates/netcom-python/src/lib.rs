@@ -16,9 +16,12 @@
 
 mod bridge;
 mod buffer;
+mod commander;
 mod connection;
 mod error;
+mod events;
 mod identity;
+mod keys;
 mod node;
 mod operation;
 mod runtime;
@@ -33,12 +36,15 @@ mod _native {
     #[pymodule_export]
     use crate::{
         buffer::Payload,
+        commander::{Commander, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
         connection::{Connection, Path},
+        events::Events,
         identity::{Multiaddr, NetId, PeerId},
+        keys::Identity,
         node::{Incoming, Node},
         operation::Operation,
         runtime::after_fork,
-        serve::{Reply, Request},
+        serve::{Reply, Request, ServiceHandle, XAuth},
         stream::{ByteStream, IncomingStreams, MessageStream, XStream},
     };
 }

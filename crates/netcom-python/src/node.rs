@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use netcom::{ConnectError, DomainName, Named, NodeBuilder, Role, Target};
+use netcom::{ConnectError, DomainName, Limits, Named, NodeBuilder, Role, Target};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -11,12 +11,14 @@ use pyo3::{
 use tokio::sync::Mutex;
 
 use crate::{
+    commander::Commander,
     connection::{Connection, duration},
     error::{bad_name, exception},
+    events::Events,
     identity::{Multiaddr, NetId, PeerId, target},
     operation::Operation,
     runtime::Owned,
-    serve::Handler,
+    serve::{Handler, ServiceHandle, access, refused},
 };
 
 /// One running endpoint.
@@ -116,6 +118,34 @@ impl Node {
         Ok(())
     }
 
+    /// Serves `name/version` by `start`, on the running loop: streams, or requests.
+    fn serve(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        is_of_streams: bool,
+        allow: Option<&Bound<'_, PyAny>>,
+        start: Py<PyAny>,
+    ) -> PyResult<ServiceHandle> {
+        let service = Handler::new(py, start)?.service(name, is_of_streams)?;
+        let service = service.access(access(py, allow)?);
+        self.0.get()?.serve(service).map(ServiceHandle::new).map_err(|error| refused(&error))
+    }
+
+    /// Sets who may use the node at all.
+    fn allow(&self, py: Python<'_>, allow: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.0.get()?.allow(access(py, allow)?);
+        Ok(())
+    }
+
+    fn commander(&self) -> PyResult<Commander> {
+        Ok(Commander(Owned::new(self.0.get()?.commander())))
+    }
+
+    fn events(&self) -> PyResult<Events> {
+        Ok(Events::new(self.0.get()?.events()))
+    }
+
     fn incoming(&self) -> PyResult<Incoming> {
         Ok(Incoming(Owned::new(Arc::new(Mutex::new(self.0.get()?.incoming())))))
     }
@@ -164,23 +194,16 @@ impl Incoming {
 }
 
 fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder> {
-    let mut builder = netcom::Node::builder();
+    let (mut builder, mut limits) = (netcom::Node::builder(), Limits::default());
     for (name, value) in settings {
         let name: String = name.extract()?;
         builder = match name.as_str() {
             "netid" => {
                 let netid = value.cast::<NetId>()?.get();
-                let secret = netid.secret().ok_or_else(|| {
-                    bad_name(
-                        py,
-                        &format!(
-                            "the secret of {} is not known here: give a NetID of NetID.generate() \
-                             or NetID.from_secret(…), or a data_dir that holds a proof for it",
-                            netid.target()
-                        ),
-                    )
-                })?;
-                builder.netid(secret.clone())
+                match netid.secret() {
+                    Some(secret) => builder.netid(secret.clone()),
+                    None => builder.speaks_for(netid.target().clone()),
+                }
             }
             "identity" => {
                 let netid = value.cast::<NetId>()?.get();
@@ -203,6 +226,10 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 }
                 builder
             }
+            "resume_seconds" => {
+                limits.session.resume_window = duration(value.extract()?)?;
+                builder
+            }
             "metadata" => builder.metadata(metadata(&value)?),
             "names" => {
                 for (name, netid) in value.cast::<PyDict>()? {
@@ -218,7 +245,7 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
             _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
         };
     }
-    Ok(builder)
+    Ok(builder.limits(limits))
 }
 
 fn metadata(value: &Bound<'_, PyAny>) -> PyResult<netcom::Metadata> {
@@ -240,7 +267,7 @@ fn role(name: &str) -> PyResult<Role> {
     }
 }
 
-fn list<'py>(
+pub(crate) fn list<'py>(
     py: Python<'py>,
     addresses: impl IntoIterator<Item = netcom::Multiaddr>,
 ) -> PyResult<Bound<'py, PyList>> {

@@ -1,39 +1,56 @@
-//! Handlers in Python for what peers ask.
+//! Handlers in Python for what peers ask, and who may ask.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use netcom::HandlerError;
+use netcom::{Access, HandlerError, ServeError, Service, Target};
 use parking_lot::Mutex;
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 use tokio::sync::oneshot;
 
 use crate::{
     bridge::Bridge,
     buffer::{incoming, outgoing},
-    identity::{NetId, PeerId},
+    error::bad_name,
+    identity::{NetId, PeerId, target},
+    stream::XStream,
 };
 
 /// A handler, and the loop it runs on.
 #[derive(Clone)]
 pub(crate) struct Handler {
     bridge: Arc<Bridge>,
-    /// Called with a request and its reply; returns a coroutine.
+    /// Called with the loop, what came, and where the answer goes.
     start: Arc<Py<PyAny>>,
 }
 
 /// A call on its way to the loop.
 pub(crate) struct Call {
     start: Arc<Py<PyAny>>,
-    request: netcom::Request,
+    asked: Asked,
     reply: oneshot::Sender<Answer>,
 }
 
+enum Asked {
+    Request(netcom::Request),
+    Stream(netcom::XStream, Arc<netcom::XAuth>),
+}
+
 type Answer = Result<Bytes, HandlerError>;
+type Served = Result<(), HandlerError>;
 
 /// What a peer asks, and who it is.
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Request(netcom::Request);
+
+/// What a peer has proven of itself.
+#[pyclass(frozen, eq, module = "netcom._native")]
+#[derive(Eq, PartialEq)]
+pub(crate) struct XAuth(pub(crate) Arc<netcom::XAuth>);
+
+/// A service that a node serves, until it is withdrawn.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct ServiceHandle(netcom::ServiceHandle);
 
 /// Where a handler's answer goes.
 #[pyclass(frozen, module = "netcom._native")]
@@ -47,10 +64,34 @@ impl Handler {
 
     /// Has the loop answer a request.
     pub(crate) async fn answer(self, request: netcom::Request) -> Answer {
+        self.ask(Asked::Request(request)).await
+    }
+
+    /// Has the loop serve a stream.
+    async fn serve(self, stream: netcom::XStream, visitor: Arc<netcom::XAuth>) -> Served {
+        self.ask(Asked::Stream(stream, visitor)).await.map(drop)
+    }
+
+    async fn ask(self, asked: Asked) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.bridge.call(Call { start: self.start, request, reply });
+        self.bridge.call(Call { start: self.start, asked, reply });
         let gone = || HandlerError::new("gone", "the handler's loop ended before it answered");
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// A service of the handler, named `name/version`: of streams, or of requests.
+    pub(crate) fn service(self, name: &str, is_of_streams: bool) -> PyResult<Service> {
+        let (name, version) = name.rsplit_once('/').ok_or_else(|| {
+            PyValueError::new_err(format!("a service is named as \"name/version\", not {name:?}"))
+        })?;
+        let service = if is_of_streams {
+            Service::streams(name, [version], move |stream, visitor| {
+                self.clone().serve(stream, visitor)
+            })
+        } else {
+            Service::requests(name, [version], move |request| self.clone().answer(request))
+        };
+        service.map_err(|error| refused(&error))
     }
 }
 
@@ -60,11 +101,36 @@ impl Call {
         if self.reply.is_closed() {
             return Ok(());
         }
-        let request = Request(self.request);
         let reply = Reply(Mutex::new(Some(self.reply)));
-        self.start.call1(py, (event_loop, request, reply))?;
+        match self.asked {
+            Asked::Request(request) => self.start.call1(py, (event_loop, Request(request), reply)),
+            Asked::Stream(stream, visitor) => {
+                self.start.call1(py, (event_loop, XStream::new(py, stream)?, XAuth(visitor), reply))
+            }
+        }?;
         Ok(())
     }
+}
+
+/// Who is meant by a list of NetIDs and PeerIds; everyone where there is none.
+pub(crate) fn access(py: Python<'_>, allow: Option<&Bound<'_, PyAny>>) -> PyResult<Access> {
+    let Some(allow) = allow else { return Ok(Access::everyone()) };
+    let mut access = Access::nobody();
+    for whom in allow.try_iter()? {
+        access = match target(py, &whom?)? {
+            Target::NetId(netid) => access.netid(netid),
+            Target::PeerId(peer) => access.peer(peer),
+            other => {
+                let message = format!("{other} is no key: who may is a NetID or a PeerId");
+                return Err(bad_name(py, &message));
+            }
+        };
+    }
+    Ok(access)
+}
+
+pub(crate) fn refused(error: &ServeError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 #[pymethods]
@@ -114,5 +180,39 @@ impl Reply {
             // Fails where the peer gave the request up.
             let _ = reply.send(answer);
         }
+    }
+}
+
+#[pymethods]
+impl XAuth {
+    /// The node.
+    #[getter]
+    fn peer_id(&self) -> PeerId {
+        PeerId(self.0.peer_id())
+    }
+
+    /// The entities it speaks for.
+    #[getter]
+    fn netids(&self) -> Vec<NetId> {
+        self.0.netids().iter().copied().map(NetId::of).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        let netids: Vec<String> = self.0.netids().iter().map(ToString::to_string).collect();
+        format!("<netcom.XAuth {} for {}>", self.0.peer_id(), netids.join(", "))
+    }
+}
+
+#[pymethods]
+impl ServiceHandle {
+    /// Serves no new ones. Those under way go on.
+    fn withdraw(&self) {
+        self.0.withdraw();
+    }
+}
+
+impl ServiceHandle {
+    pub(crate) fn new(handle: netcom::ServiceHandle) -> Self {
+        Self(handle)
     }
 }

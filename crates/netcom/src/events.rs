@@ -73,13 +73,22 @@ pub enum NodeEvent {
 /// The events of a node from the moment on at which it was asked for them. A slow listener misses
 /// the oldest ones, and is told how many, so that it costs the node nothing.
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<NodeEvent>);
+pub struct Events {
+    receiver: broadcast::Receiver<NodeEvent>,
+    is_over: bool,
+}
 
 impl Events {
-    /// The next event; `None` when the node is gone. Cancel safe.
+    /// The next event; `None` after [`NodeEvent::Closed`], or when the node is gone. Cancel safe.
     pub async fn next(&mut self) -> Option<NodeEvent> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
+        if self.is_over {
+            return None;
+        }
+        match self.receiver.recv().await {
+            Ok(event) => {
+                self.is_over = event == NodeEvent::Closed;
+                Some(event)
+            }
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(NodeEvent::Lagged { missed }),
             Err(broadcast::error::RecvError::Closed) => None,
         }
@@ -101,7 +110,7 @@ impl EventSender {
     }
 
     pub(crate) fn listen(&self) -> Events {
-        Events(self.0.subscribe())
+        Events { receiver: self.0.subscribe(), is_over: false }
     }
 }
 
@@ -111,6 +120,16 @@ const EVENTS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn no_event_follows_the_end_of_the_node() {
+        let sender = EventSender::new();
+        let mut events = sender.listen();
+        sender.tell(NodeEvent::Closed);
+        sender.tell(NodeEvent::Draining);
+        assert_eq!(events.next().await, Some(NodeEvent::Closed));
+        assert_eq!(events.next().await, None);
+    }
 
     #[tokio::test]
     async fn a_slow_listener_is_told_how_many_events_it_missed() {

@@ -1,0 +1,205 @@
+//! A view of everything a node has.
+
+use netcom::LinkKind;
+use pyo3::prelude::*;
+
+use crate::{
+    identity::{Multiaddr, NetId, PeerId},
+    runtime::Owned,
+};
+
+/// Looks at what a node has, and ends parts of it.
+#[pyclass(frozen, module = "netcom._native")]
+pub(crate) struct Commander(pub(crate) Owned<netcom::Commander>);
+
+/// A peer with which there is a session.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct PeerInfo {
+    /// Who it is.
+    peer_id: Py<PeerId>,
+    /// The entities it proved to speak for.
+    netids: Vec<Py<NetId>>,
+    /// Sessions with it.
+    sessions: usize,
+    /// Where it is known to be.
+    addresses: Vec<Py<Multiaddr>>,
+    /// Bytes sent to it since this node was made.
+    bytes_sent: u64,
+    /// Bytes received from it.
+    bytes_received: u64,
+}
+
+/// A session.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct SessionInfo {
+    /// Its number at this node.
+    id: u64,
+    /// The other side.
+    peer_id: Py<PeerId>,
+    /// `attaching`, `live`, `detached`, `closing` or `closed`.
+    state: &'static str,
+    /// Its links.
+    links: usize,
+    /// Streams that have not ended.
+    streams: usize,
+    /// Connections of this side that hold it.
+    connections: usize,
+    /// Bytes of frames sent, over all links.
+    bytes_sent: u64,
+    /// Bytes of streams received for the first time.
+    bytes_received: u64,
+    /// Bytes of streams received again, after links died.
+    bytes_repeated: u64,
+    /// Bytes kept until the peer acknowledges them.
+    bytes_unacknowledged: usize,
+}
+
+/// A link of a session.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct LinkInfo {
+    /// Its session's number at this node.
+    session: u64,
+    /// Its number in the session.
+    id: u64,
+    /// The other side.
+    peer_id: Py<PeerId>,
+    /// `tcp` or `quic`.
+    kind: &'static str,
+    /// Whether it carries the session's data; others stand by.
+    is_active: bool,
+    /// The other side's address.
+    remote: Option<Py<Multiaddr>>,
+    /// Seconds of a round trip, once known.
+    rtt: Option<f64>,
+    /// Seconds there has been this link.
+    age: f64,
+}
+
+/// A stream.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct StreamInfo {
+    /// Its session's number at this node.
+    session: u64,
+    /// Its number in the session.
+    id: u64,
+    /// The other side.
+    peer_id: Py<PeerId>,
+    /// The protocol's name.
+    protocol: String,
+    /// Whether this side opened it.
+    is_local: bool,
+    /// Bytes written by this side.
+    bytes_written: u64,
+    /// Bytes of those that arrived.
+    bytes_acknowledged: u64,
+}
+
+#[pymethods]
+impl Commander {
+    /// The peers with which there are sessions.
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<PeerInfo>> {
+        let peer = |info: netcom::PeerInfo| {
+            Ok(PeerInfo {
+                peer_id: Py::new(py, PeerId(info.peer_id))?,
+                netids: info
+                    .netids
+                    .into_iter()
+                    .map(|netid| Py::new(py, NetId::of(netid)))
+                    .collect::<PyResult<_>>()?,
+                sessions: info.sessions,
+                addresses: info
+                    .addresses
+                    .into_iter()
+                    .map(|address| Py::new(py, Multiaddr(address)))
+                    .collect::<PyResult<_>>()?,
+                bytes_sent: info.data_use.sent,
+                bytes_received: info.data_use.received,
+            })
+        };
+        self.0.get()?.peers().into_iter().map(peer).collect()
+    }
+
+    /// The sessions.
+    fn sessions(&self, py: Python<'_>) -> PyResult<Vec<SessionInfo>> {
+        let session = |info: netcom::SessionInfo| {
+            Ok(SessionInfo {
+                id: info.id,
+                peer_id: Py::new(py, PeerId(info.peer_id))?,
+                state: info.state.as_str(),
+                links: info.links,
+                streams: info.streams,
+                connections: info.connections,
+                bytes_sent: info.bytes_sent,
+                bytes_received: info.bytes_received,
+                bytes_repeated: info.bytes_repeated,
+                bytes_unacknowledged: info.bytes_unacknowledged,
+            })
+        };
+        self.0.get()?.sessions().into_iter().map(session).collect()
+    }
+
+    /// The links of all sessions.
+    fn links(&self, py: Python<'_>) -> PyResult<Vec<LinkInfo>> {
+        let link = |info: netcom::LinkSummary| {
+            let remote = info.remote.map(|remote| Py::new(py, Multiaddr(remote)));
+            Ok(LinkInfo {
+                session: info.session,
+                id: info.id,
+                peer_id: Py::new(py, PeerId(info.peer_id))?,
+                kind: kind(info.kind),
+                is_active: info.is_active,
+                remote: remote.transpose()?,
+                rtt: info.rtt.map(|rtt| rtt.as_secs_f64()),
+                age: info.age.as_secs_f64(),
+            })
+        };
+        self.0.get()?.links().into_iter().map(link).collect()
+    }
+
+    /// The streams that this side holds.
+    fn streams(&self, py: Python<'_>) -> PyResult<Vec<StreamInfo>> {
+        let stream = |info: netcom::StreamInfo| {
+            Ok(StreamInfo {
+                session: info.session,
+                id: info.id,
+                peer_id: Py::new(py, PeerId(info.peer_id))?,
+                protocol: info.protocol,
+                is_local: info.is_local,
+                bytes_written: info.bytes_written,
+                bytes_acknowledged: info.bytes_acknowledged,
+            })
+        };
+        self.0.get()?.streams().into_iter().map(stream).collect()
+    }
+
+    /// Panics that were caught. Each is a bug and ended one request, stream or session alone.
+    fn panics(&self) -> PyResult<u64> {
+        Ok(self.0.get()?.counters().panics)
+    }
+
+    /// Ends a session: what was finished arrives first. False if there is none of that number.
+    #[pyo3(signature = (id, reason = ""))]
+    fn close_session(&self, id: u64, reason: &str) -> PyResult<bool> {
+        Ok(self.0.get()?.close_session(id, reason))
+    }
+
+    /// Ends all sessions with a peer, and tells how many.
+    #[pyo3(signature = (peer_id, reason = ""))]
+    fn close_peer(&self, peer_id: &PeerId, reason: &str) -> PyResult<usize> {
+        Ok(self.0.get()?.close_peer(&peer_id.0, reason))
+    }
+
+    /// Ends one link in order; its session goes on with others, or dials anew. False if there is
+    /// none of those numbers.
+    fn close_link(&self, session: u64, link: u64) -> PyResult<bool> {
+        Ok(self.0.get()?.close_link(session, link))
+    }
+}
+
+fn kind(kind: LinkKind) -> &'static str {
+    match kind {
+        LinkKind::Tcp => "tcp",
+        LinkKind::Quic => "quic",
+        _ => "other",
+    }
+}

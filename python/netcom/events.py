@@ -1,0 +1,34 @@
+"""What happens at a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ._native import Multiaddr, NetID, PeerId
+
+
+@dataclass(frozen=True)
+class NodeEvent:
+    """Something that happened at a node; facts that its kind does not have are empty."""
+
+    kind: str
+    """``listening``, ``published``, ``connected``, ``detached`` (no link is left, and the node dials
+    again), ``resumed``, ``disconnected``, ``claim_refused``, ``draining``, ``closed`` or ``lagged``;
+    later versions may tell more."""
+    peer_id: PeerId | None = None
+    """The peer."""
+    netids: Sequence[NetID] = ()
+    """The entities it proved to speak for, or claims to."""
+    addresses: Sequence[Multiaddr] = ()
+    """Where the node listens, or said it is."""
+    is_inbound: bool = False
+    """Whether the peer dialled."""
+    is_by_peer: bool = False
+    """Whether the peer ended the session."""
+    code: str = ""
+    """Why the session ended."""
+    reason: str = ""
+    """The same for a person."""
+    missed: int = 0
+    """Events that were dropped because this listener was too slow."""

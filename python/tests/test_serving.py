@@ -1,0 +1,143 @@
+"""Named services, who may use them, and what a node tells of itself."""
+
+import asyncio
+
+import pytest
+
+import netcom
+from netcom import HandlerError, NetID, Node, NodeRole
+
+
+async def first(events, kind):
+    """The next event of a kind."""
+    async with asyncio.timeout(30):
+        async for event in events:
+            if event.kind == kind:
+                return event
+
+
+async def test_a_service_is_chosen_by_its_name(settings):
+    shop = NetID.generate()
+    async with (
+        Node.create(netid=shop, config=settings) as plain,
+        Node.create(netid=shop, config=settings) as pictures,
+        Node.create(config=settings) as customer,
+    ):
+
+        @pictures.serve("thumbnails/1")
+        async def thumbnail(request):
+            return b"small " + request.body
+
+        @plain.on_request
+        async def other(request):
+            return b"?"
+
+        async with asyncio.timeout(30):
+            while True:
+                nodes = await customer.discover_netid(shop)
+                if any("thumbnails" in name for node in nodes.values() for name in node["services"]):
+                    break
+        async with customer.connect_to_netid(shop, service="thumbnails") as connection:
+            assert connection.peer_id == pictures.peer_id
+            assert await connection.request(b"cat", service="thumbnails/1") == b"small cat"
+            with pytest.raises(netcom.NotFound):
+                await connection.request(b"cat", service="thumbnails/2")
+
+
+async def test_a_service_admits_whom_it_names(settings):
+    owner, guest = NetID.generate(), NetID.generate()
+    async with (
+        Node.create(netid=owner, config=settings) as server,
+        Node.create(netid=guest, config=settings) as known,
+        Node.create(config=settings) as stranger,
+    ):
+
+        @server.serve("diary/1", allow=[guest])
+        async def read(request):
+            return b"dear diary"
+
+        async with known.connect_to_netid(owner) as connection:
+            assert await connection.request(b"", service="diary/1") == b"dear diary"
+        async with stranger.connect_to_netid(owner) as connection:
+            with pytest.raises(PermissionError):
+                await connection.request(b"", service="diary/1")
+        server.allow([guest])
+        async with stranger.connect_to_netid(owner) as connection:
+            with pytest.raises(PermissionError):
+                await connection.request(b"")
+
+
+async def test_streams_of_a_service_are_served_each_by_a_task(pair):
+    server, connection = pair
+
+    @server.serve_streams("upper/1")
+    async def upper(stream, visitor):
+        assert visitor.peer_id != server.peer_id
+        while data := await stream.read():
+            if data == b"fail":
+                raise HandlerError("bad_word", "this word cannot be said", word="fail")
+            await stream.write(data.upper())
+
+    async with connection.x_stream("upper/1") as stream:
+        await stream.write(b"cat")
+        assert await stream.read() == b"CAT"
+        await stream.finish()
+        assert await stream.read() == b""
+
+    stream = await connection.x_stream("upper/1")
+    await stream.write(b"fail")
+    errors = [error async for error in stream.errors()]
+    assert [(error.code, error.context) for error in errors] == [("bad_word", {"word": "fail"})]
+
+
+@pytest.mark.parametrize("name", ["", "thumbnails", "/1", "a/", "a\n/1", "x" * 300 + "/1"])
+async def test_what_is_no_name_of_a_service_is_refused(settings, name):
+    async with Node.create(config=settings) as node:
+        with pytest.raises(ValueError):
+            node.serve(name)(lambda request: request)
+
+
+async def test_who_may_is_named_by_a_key(settings):
+    async with Node.create(config=settings) as node:
+        with pytest.raises(ValueError):
+            node.allow(["example.org"])
+        with pytest.raises(TypeError):
+            node.allow([1])
+
+
+async def test_a_node_tells_what_happens(settings):
+    alice = NetID.generate()
+    async with Node.create(netid=alice, role=NodeRole.SERVER, config=settings) as server:
+        events = server.events()
+        watching = asyncio.create_task(first(events, "connected"))
+        await asyncio.sleep(0)
+        node = await Node.create(config=settings)
+        connection = await node.connect_to_netid(alice)
+        connected = await watching
+        assert (connected.peer_id, connected.is_inbound) == (node.peer_id, True)
+        await connection.close(7, "done")
+        ended = await first(events, "disconnected")
+        assert (ended.peer_id, ended.is_by_peer, ended.reason) == (node.peer_id, True, "done")
+        await node.close()
+        await server.close()
+        assert (await first(events, "closed")).kind == "closed"
+        assert [event async for event in events] == []
+
+
+async def test_the_commander_sees_what_there_is_and_ends_it(pair):
+    server, connection = pair
+    stream = await connection.bytes_stream()
+    await stream.write(b"x" * 1000)
+    commander = server.commander
+    [peer] = commander.peers()
+    [session] = commander.sessions()
+    [link, *_] = commander.links()
+    assert peer.peer_id == session.peer_id == link.peer_id
+    assert session.state == "live" and link.kind in ("tcp", "quic")
+    assert commander.panics() == 0
+    assert connection.xauth.peer_id == server.peer_id
+    assert connection.xauth.netids == [server.netid]
+    assert not commander.close_session(session.id + 1000)
+    assert commander.close_peer(peer.peer_id, "enough") == 1
+    with pytest.raises(ConnectionError):
+        await stream.read()
