@@ -32,6 +32,7 @@
 mod address;
 pub mod certificate;
 mod decode;
+mod directory;
 mod entity;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -54,6 +55,7 @@ pub use multiaddr::Multiaddr;
 pub use crate::{
     address::{AddressError, MAX_ADDRESS_BYTES, MAX_ADDRESSES, with_own_peer_id},
     decode::DecodeError,
+    directory::{DirectoryEntry, DirectoryEntryError, MAX_ENTRY_BYTES, MAX_ENTRY_LIFETIME_SECONDS},
     entity::{
         EntityDescription, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES, MAX_ENTITY_HINTS,
         MAX_ENTITY_LIFETIME_SECONDS, MAX_ENTITY_NAMES,

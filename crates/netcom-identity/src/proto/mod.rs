@@ -4,6 +4,7 @@
 mod identity;
 
 pub(crate) use identity::{
-    CertificateExtension, EntityDocument, MetadataEntry, NodeRecord, Representation, Role, Service,
-    SignedEntityDocument, SignedNodeRecord, SignedStatement, Statement,
+    CertificateExtension, DirectoryEntry, EntityDocument, MetadataEntry, NodeRecord,
+    Representation, Role, Service, SignedDirectoryEntry, SignedEntityDocument, SignedNodeRecord,
+    SignedStatement, Statement,
 };
