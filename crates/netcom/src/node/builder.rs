@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use netcom_discovery::{Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope, names::Names};
+use netcom_discovery::{
+    Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope,
+    names::{Directories, Names},
+};
 use netcom_identity::{DomainName, Metadata, Multiaddr, NetId, Representation, Role, SecretKey};
 use netcom_session::InstanceId;
 use netcom_transport::{Transport, TransportConfig};
@@ -79,6 +82,7 @@ pub struct NodeBuilder {
     registry: Option<PathBuf>,
     names: Option<Names>,
     fixed_names: Vec<(DomainName, NetId)>,
+    directories: Directories,
 }
 
 impl NodeBuilder {
@@ -219,6 +223,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets who answers the names under which suffix, `alice.netcom` for one. A node that looks no
+    /// further than its host asks directories at loopback addresses alone. Default: none, and such
+    /// names are refused.
+    #[must_use]
+    pub fn directories(mut self, directories: Directories) -> Self {
+        self.directories = directories;
+        self
+    }
+
     /// Makes the node: when this returns, it listens and is published. Needs a tokio runtime.
     ///
     /// # Errors
@@ -345,6 +358,7 @@ impl NodeBuilder {
             names: NodeNames {
                 given: self.names.clone(),
                 fixed: self.fixed_names.clone(),
+                directories: self.directories.clone(),
                 may_ask: scope >= Scope::Lan && !self.is_local,
                 data: self.data_dir.clone(),
                 ..NodeNames::default()

@@ -98,7 +98,7 @@ async fn a_node_that_looks_no_further_than_its_host_asks_nobody_for_names_with_d
     let world = World::new();
     for scope in [Scope::Off, Scope::Host] {
         let node = world.within(scope).build().await.unwrap();
-        for (name, code) in [("alice.netcom", "name_unsupported"), ("example.org", "name_offline")]
+        for (name, code) in [("alice.netcom", "name_no_directory"), ("example.org", "name_offline")]
         {
             let error = node.connect(name.parse::<Target>().unwrap()).await.unwrap_err();
             assert_eq!(error.code(), code);
