@@ -21,8 +21,8 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
         Id::New => new(context),
         Id::Show => show(context),
         Id::Export { file, passphrase } => export(context, file, passphrase),
-        Id::Publish { domain, days, hint, passphrase } => {
-            super::publish::run(context, domain, *days, hint, passphrase)
+        Id::Publish { names, days, hint, passphrase } => {
+            super::publish::run(context, names, *days, hint, passphrase)
         }
         Id::Import { file, passphrase } => import(context, file, passphrase),
     }
