@@ -69,7 +69,9 @@ class Node(Closable):
         networks only, ``cloud`` global ones only. ``config``, or further keywords: ``identity``
         (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
         ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
-        ``metadata``, ``names`` (domains with the NetIDs they have, asked of nobody).
+        ``metadata``, ``names`` (domains with the NetIDs they have, asked of nobody),
+        ``directories`` (who answers the names under which suffix: ``{"netcom": (url, key)}``, and
+        the path of a certificate authority behind them, if the directory has one of its own).
         ``NETCOM_DISCOVERY`` and ``NETCOM_REGISTRY_DIR`` stand in for what is left
         out.
         """
@@ -93,7 +95,7 @@ class Node(Closable):
         failover: bool = False,
     ) -> Opening[Connection]:
         """Connects to whom is named: a NetID, a PeerId, or a text that is one of these, a petname,
-        a domain, a ticket or an address.
+        a name in a directory, a domain, a ticket or an address.
 
         ``service`` and ``where`` (metadata) choose among an entity's nodes; ``timeout`` is in
         seconds; with ``failover`` requests, which may then be made twice, move to another node of

@@ -17,6 +17,7 @@
 mod bridge;
 mod buffer;
 mod connection;
+mod directory;
 mod error;
 mod identity;
 mod node;
@@ -34,6 +35,7 @@ mod _native {
     use crate::{
         buffer::Payload,
         connection::{Connection, Path},
+        directory::{Document, read_document, read_entry, sign_document, sign_entry},
         identity::{Multiaddr, NetId, PeerId},
         node::{Incoming, Node},
         operation::Operation,

@@ -12,8 +12,9 @@ use tokio::sync::Mutex;
 
 use crate::{
     connection::{Connection, duration},
+    directory::directories,
     error::{bad_name, exception},
-    identity::{Multiaddr, NetId, PeerId, target},
+    identity::{Multiaddr, NetId, PeerId, target, target_among},
     operation::Operation,
     runtime::Owned,
     serve::Handler,
@@ -49,7 +50,9 @@ impl Node {
         timeout: Option<f64>,
         failover: bool,
     ) -> PyResult<Operation> {
-        let mut connect = self.0.get()?.connect_with(target(py, whom)?).failover(failover);
+        let node = self.0.get()?;
+        let whom = target_among(py, whom, node.directory_suffixes())?;
+        let mut connect = node.connect_with(whom).failover(failover);
         if let Some(service) = service {
             connect = connect.service(service);
         }
@@ -78,7 +81,7 @@ impl Node {
 
     fn discover_netid(&self, py: Python<'_>, netid: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let node = self.0.get()?.clone();
-        let target = target(py, netid)?;
+        let target = target_among(py, netid, node.directory_suffixes())?;
         if matches!(target, Target::PeerId(_) | Target::Address(..)) {
             return Err(bad_name(py, &"a NetID is needed; for a node there is discover_peer_id"));
         }
@@ -215,6 +218,7 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 }
                 builder
             }
+            "directories" => builder.directories(directories(py, &value)?),
             _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
         };
     }
