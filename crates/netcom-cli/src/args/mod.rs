@@ -110,7 +110,7 @@ pub(crate) enum Id {
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Sign what makes names lead to this identity, for a domain's web server or DNS, or a directory
+    /// Sign what makes names lead to this identity, for a domain or for directories
     Publish {
         /// The names: at most one domain, which comes first, and names of directories
         #[arg(value_name = "NAME", required = true)]

@@ -278,7 +278,7 @@ async fn a_directory_on_loopback_is_believed_if_its_own_authority_vouches_for_it
         NameError::BadDirectory { fault, .. } => fault,
         error => panic!("{error}"),
     };
-    assert!(matches!(fault, DirectoryFault::Certificate { .. }), "{error}");
+    assert!(matches!(**fault, DirectoryFault::Certificate { .. }), "{error}");
     assert!(error.hint().unwrap().contains("ca = "), "{error}");
 }
 

@@ -177,6 +177,6 @@ impl Question<'_> {
 
     fn bad(&self, fault: DirectoryFault) -> NameError {
         let (name, directory) = (self.name.to_owned(), self.url.to_owned());
-        NameError::BadDirectory { name, directory, fault }
+        NameError::BadDirectory { name, directory, fault: Box::new(fault) }
     }
 }

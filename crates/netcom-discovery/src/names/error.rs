@@ -140,7 +140,7 @@ pub enum NameError {
         /// The directory's url.
         directory: String,
         /// What is wrong with it.
-        fault: DirectoryFault,
+        fault: Box<DirectoryFault>,
     },
     /// The key says of itself that another one took its place.
     #[error(
