@@ -90,7 +90,7 @@ pub(crate) fn read_entry(
     answer: &str,
     at: Option<u64>,
 ) -> PyResult<Document> {
-    let directory = entity(target(py, directory)?);
+    let directory = entity(&target(py, directory)?);
     let directory = directory.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
     let answer = DirectoryAnswer::from_json(answer.as_bytes(), &directory);
     let answer = answer.map_err(|error| bad_name(py, &error))?;
@@ -126,7 +126,7 @@ pub(crate) fn directories(py: Python<'_>, setting: &Bound<'_, PyAny>) -> PyResul
                 ));
             }
         };
-        let key = entity(target(py, key)?);
+        let key = entity(&target(py, key)?);
         let key = key.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
         let directory = Directory::new(suffix.extract()?, url.extract()?, key);
         let mut directory = directory.map_err(|error| bad_name(py, &error))?;

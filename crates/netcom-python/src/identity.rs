@@ -153,9 +153,9 @@ pub(crate) fn target(py: Python<'_>, whom: &Bound<'_, PyAny>) -> PyResult<Target
 }
 
 /// The entity that a target is, where it is one.
-pub(crate) fn entity(target: Target) -> Option<netcom::NetId> {
+pub(crate) fn entity(target: &Target) -> Option<netcom::NetId> {
     match target {
-        Target::NetId(netid) => Some(netid),
+        Target::NetId(netid) => Some(*netid),
         _ => None,
     }
 }

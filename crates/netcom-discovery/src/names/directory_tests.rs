@@ -50,11 +50,12 @@ fn json(entry: DirectoryEntry, earlier: Vec<EntityDocument>) -> String {
     DirectoryAnswer { entry, earlier }.to_json()
 }
 
-fn judge(
-    page: Result<&str, WebError>,
-    pinned: Option<&Pinned>,
-    now: u64,
-) -> Result<Verdict, NameError> {
+/// What a directory gives.
+type Page<'a> = Result<&'a str, WebError>;
+/// What it gives, what is remembered, when it is asked, and what that comes to.
+type Row<'a> = (&'a str, Page<'a>, Option<Pinned>, u64, &'a str);
+
+fn judge(page: &Page<'_>, pinned: Option<&Pinned>, now: u64) -> Result<Verdict, NameError> {
     let directory = key(8).net_id();
     let (name, url) = (NAME, "https://directory");
     let question = Question { name, key: &directory, url, now: UnixTime(now) };
@@ -91,7 +92,7 @@ fn each_answer_of_a_directory_has_its_verdict() {
     let times = (UnixTime(1000), UnixTime(2000));
     let other_name = DirectoryEntry::sign(&key(8), &long_name, bob, 5, times.0, times.1).unwrap();
     let (first, second) = (Some(document(1, 2)), Some(document(2, 1)));
-    let rows: [(&str, Result<&str, WebError>, Option<Pinned>, u64, &str); 22] = [
+    let rows: [Row<'_>; 22] = [
         ("new", Ok(&good), None, 1500, "entry"),
         ("seen", Ok(&good), Some(pin(Some(document(1, 1)), 8, 5)), 1500, "entry"),
         ("trusted without a document", Ok(&good), Some(pin(None, 8, 5)), 1500, "entry"),
@@ -128,7 +129,7 @@ fn each_answer_of_a_directory_has_its_verdict() {
         ),
     ];
     for (what, page, pinned, now, expected) in rows {
-        let verdict = match judge(page, pinned.as_ref(), now) {
+        let verdict = match judge(&page, pinned.as_ref(), now) {
             Ok(Verdict::Entry(_)) => "entry",
             Ok(Verdict::Before(_)) => "before",
             Err(error) => error.code(),
@@ -163,11 +164,11 @@ fn texts_that_are_no_answer_of_a_directory_are_refused() {
         with("earlier", nine.into()),
     ];
     for text in texts {
-        let error = judge(Ok(&text), None, NOW.0).unwrap_err();
+        let error = judge(&Ok(&text), None, NOW.0).unwrap_err();
         assert_eq!(error.code(), "name_bad_directory", "{text}");
         assert!(error.hint().is_some());
     }
-    judge(Ok(&with("further", 1.into())), None, NOW.0).unwrap();
+    judge(&Ok(&with("further", 1.into())), None, NOW.0).unwrap();
 }
 
 #[test]
