@@ -17,7 +17,7 @@ fn directory() -> SecretKey {
 fn document(names: &[&str]) -> EntityDocument {
     let mut description = EntityDescription::new(1, NOW.plus_seconds(100));
     description.names = names.iter().map(|name| (*name).to_owned()).collect();
-    EntityDocument::sign(&key(1), description).unwrap()
+    EntityDocument::sign(&key(1), description).expect("within its bounds")
 }
 
 fn sign(issued: UnixTime, expires: UnixTime) -> Result<DirectoryEntry, DirectoryEntryError> {
@@ -26,7 +26,7 @@ fn sign(issued: UnixTime, expires: UnixTime) -> Result<DirectoryEntry, Directory
 }
 
 fn entry() -> DirectoryEntry {
-    sign(NOW, NOW.plus_seconds(50)).unwrap()
+    sign(NOW, NOW.plus_seconds(50)).expect("it keeps the rules")
 }
 
 /// An entry of the directory's with fields as they are given.
