@@ -2,11 +2,12 @@
 The native half of netcom. Import `netcom` instead.
 """
 
+from _typeshed import SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 from typing_extensions import disjoint_base
 
-__all__ = ["ByteStream", "Commander", "Connection", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "StreamInfo", "XAuth", "XStream", "after_fork"]
+__all__ = ["ByteStream", "Commander", "Connection", "Document", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "StreamInfo", "XAuth", "XStream", "after_fork", "read_document", "read_entry", "sign_document", "sign_entry"]
 
 @disjoint_base
 class ByteStream:
@@ -81,6 +82,32 @@ class Connection:
     def request(self, /, body: Any, timeout: SupportsFloat | SupportsIndex | None, service: str | None, max_answer: SupportsIndex | None, view: bool) -> Operation: ...
     def x_stream(self, /, service: str | None) -> Operation: ...
     def xauth(self, /) -> XAuth: ...
+
+@final
+class Document:
+    """
+    What an entity says about itself, checked.
+    """
+    @property
+    def expires(self, /) -> int:
+        """
+        Seconds since 1970; invalid from this second on.
+        """
+    @property
+    def names(self, /) -> list[str]:
+        """
+        The names that lead to the entity, the primary one first.
+        """
+    @property
+    def netid(self, /) -> NetID:
+        """
+        Who signed it.
+        """
+    @property
+    def sequence(self, /) -> int:
+        """
+        Later documents have higher ones.
+        """
 
 @final
 class Events:
@@ -573,4 +600,26 @@ class XStream(ByteStream):
 def after_fork() -> None:
     """
     Called in the child of a fork, which begins without threads.
+    """
+
+def read_document(text: str) -> Document:
+    """
+    Checks what `sign_document` returned: the signature, and that it is valid now.
+    """
+
+def read_entry(directory: Any, name: str, answer: str, at: SupportsIndex | None) -> Document:
+    """
+    Checks what a directory gave for a name, as of a second since 1970, by default now.
+    """
+
+def sign_document(netid: NetID, names: SupportsGetItem[int, str], days: SupportsIndex, hints: SupportsGetItem[int, str]) -> str:
+    """
+    Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
+    the JSON that web servers and directories take.
+    """
+
+def sign_entry(directory: NetID, name: str, document: str, seconds: SupportsIndex) -> str:
+    """
+    Signs, with the key of a directory, that a name leads to the entity of a document, for so many
+    seconds, and returns the JSON that the directory's server gives for the name.
     """

@@ -77,9 +77,11 @@ class Node(Closable):
         (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
         ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
         ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the network; 60),
-        ``names`` (domains with the NetIDs they have, asked of nobody).
-        ``NETCOM_DISCOVERY``, ``NETCOM_REGISTRY_DIR`` and ``[naming.static]`` in the ``config.toml``
-        of the data directory, or of the user's own, stand in for what is left out.
+        ``names`` (names with dots, with the NetIDs they have, asked of nobody), ``directories``
+        (who answers the names under which suffix: ``{"netcom": (url, key)}``, and the path of a
+        certificate authority behind them, if the directory has one of its own).
+        ``NETCOM_DISCOVERY``, ``NETCOM_REGISTRY_DIR`` and ``[naming]`` in the ``config.toml`` of the
+        data directory, or of the user's own, stand in for what is left out.
         """
         all_settings = {**(config or {}), **settings}
         if taken := all_settings.keys() & {"netid", "role", "local", "cloud"}:
@@ -87,10 +89,9 @@ class Node(Closable):
         all_settings |= {"role": NodeRole(role).value, "local": local, "cloud": cloud}
         if directory := os.environ.get("NETCOM_REGISTRY_DIR"):
             all_settings.setdefault("registry", directory)
-        if "names" not in all_settings:
-            named = all_settings.get("data_dir")
-            data_dir = Path(named) if named else user.data_dir()
-            all_settings["names"] = user.naming(data_dir).get("static", {})
+        named = all_settings.get("data_dir")
+        names, directories = user.naming(Path(named) if named else user.data_dir())
+        all_settings = {"names": names, "directories": directories} | all_settings
         if netid is not None:
             all_settings["netid"] = netid
         return Opening(_native.Node.create(all_settings), Node)
@@ -105,7 +106,7 @@ class Node(Closable):
         failover: bool = False,
     ) -> Opening[Connection]:
         """Connects to whom is named: a NetID, a PeerId, or a text that is one of these, a petname,
-        a domain, a ticket or an address.
+        a name in a directory, a domain, a ticket or an address.
 
         ``service`` and ``where`` (metadata) choose among an entity's nodes; ``timeout`` is in
         seconds; with ``failover`` requests, which may then be made twice, move to another node of

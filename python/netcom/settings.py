@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from .errors import BadArgument
 
@@ -22,18 +21,31 @@ def data_dir() -> Path | None:
     return None
 
 
-def naming(directory: Path | None) -> dict[str, Any]:
-    """The ``[naming]`` table of a data directory's ``config.toml``; empty where there is none."""
+def naming(directory: Path | None) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """What ``config.toml`` in a data directory says under ``[naming]``: names with their keys, and
+    who answers for the names under which suffix. Both are empty where there is no such file."""
     if directory is None:
-        return {}
+        return {}, {}
     path = directory / "config.toml"
     try:
         with path.open("rb") as file:
             table = tomllib.load(file).get("naming", {})
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except tomllib.TOMLDecodeError as error:
         raise BadArgument(f"{path} cannot be read: {error}", code="config") from error
-    if not isinstance(table, dict):
-        raise BadArgument(f"{path}: [naming] is no table", code="config")
-    return table
+    try:
+        names = {str(name): str(key) for name, key in table.get("static", {}).items()}
+        directories = {
+            str(suffix): _directory(directory, entry)
+            for suffix, entry in table.get("directories", {}).items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        message = f"{path}: [naming] is not as it should be: {error!r}"
+        raise BadArgument(message, code="config") from error
+    return names, directories
+
+
+def _directory(data_dir: Path, entry: dict[str, str]) -> tuple[str, ...]:
+    authority = (str(data_dir / entry["ca"]),) if "ca" in entry else ()
+    return (entry["url"], entry["key"], *authority)

@@ -86,7 +86,8 @@ async def start(tmp_path):
 async def test_an_example_explains_itself(name, start):
     code, out, err = await (await start(name, "--help")).end()
     assert (code, err) == (0, "")
-    commands = re.search(r"{([\w,]+)}", out).group(1).split(",")
+    found = re.search(r"{([\w,]+)}", out)
+    commands = found.group(1).split(",") if found else []
     for command in commands:
         code, out, err = await (await start(name, command, "--help")).end()
         assert (code, err) == (0, ""), command

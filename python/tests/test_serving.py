@@ -128,6 +128,7 @@ async def test_the_commander_sees_what_there_is_and_ends_it(pair):
     server, connection = pair
     stream = await connection.bytes_stream()
     await stream.write(b"x" * 1000)
+    assert await connection.ping() is not None, "the server knows of the session, too"
     commander = server.commander
     [peer] = commander.peers()
     [session] = commander.sessions()

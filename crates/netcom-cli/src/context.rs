@@ -7,6 +7,7 @@ use netcom::{DataDir, IdentityStore, PetnameBook, Rate, Target};
 use crate::{
     args::{Access, Global, Serve},
     failure::{Exit, Failure, Outcome},
+    naming,
     output::Output,
     settings::{Flags, Settings},
 };
@@ -82,8 +83,9 @@ pub(crate) fn serve_flags(serve: &Serve, access: &Access) -> Flags {
 }
 
 /// Reads a target, or says what one looks like.
-pub(crate) fn target(text: &str) -> Outcome<Target> {
-    text.parse().map_err(|error| {
+pub(crate) fn target(context: &Context, text: &str) -> Outcome<Target> {
+    let suffixes = naming::suffixes(&context.settings)?;
+    Target::parse(text, &suffixes).map_err(|error| {
         Failure::from_error(Exit::Usage, "bad_target", &error)
             .hint("a NetID (n1…), a PeerId, a petname, a ticket or a multiaddr ending in /p2p/…")
     })

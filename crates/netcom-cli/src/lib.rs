@@ -14,6 +14,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generated;
+mod naming;
 mod nodes;
 mod output;
 mod settings;

@@ -9,7 +9,10 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::failure::{Exit, Failure, Outcome};
+use crate::{
+    failure::{Exit, Failure, Outcome},
+    naming::Entries,
+};
 
 /// The settings and where each one comes from.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) resume_seconds: Setting<Option<u64>>,
     /// Keys of names with dots that nobody is asked about.
     pub(crate) names: Setting<BTreeMap<String, String>>,
+    /// Who answers names with dots, by their suffixes.
+    pub(crate) directories: Setting<Entries>,
     /// The file, which need not exist.
     pub(crate) path: PathBuf,
 }
@@ -85,6 +90,7 @@ struct Limits {
 struct Naming {
     #[serde(rename = "static")]
     fixed: Option<BTreeMap<String, String>>,
+    directories: Option<Entries>,
 }
 
 /// The file's name in a data directory.
@@ -148,6 +154,7 @@ impl Settings {
             max_sessions: pick("", None, "", None, file.limits.sessions.map(Some), None),
             resume_seconds: pick("", None, "", None, file.limits.resume_seconds.map(Some), None),
             names: pick("", None, "", None, file.naming.fixed, BTreeMap::new()),
+            directories: pick("", None, "", None, file.naming.directories, Entries::new()),
             path,
         })
     }
@@ -164,6 +171,7 @@ impl Settings {
             ("limits.sessions", json!(self.max_sessions.value), self.max_sessions.origin),
             ("limits.resume_seconds", json!(self.resume_seconds.value), self.resume_seconds.origin),
             ("naming.static", json!(self.names.value), self.names.origin),
+            ("naming.directories", json!(self.directories.value), self.directories.origin),
         ]
     }
 }
@@ -236,8 +244,8 @@ pub(crate) fn parse(text: &str, path: &Path) -> Outcome<File> {
 }
 
 const KEYS: &str = "the keys are listen, discovery, meeting_points, allow, allow_all, receive, \
-                    under [limits] sessions and resume_seconds, and domains under \
-                    [naming.static]";
+                    under [limits] sessions and resume_seconds, domains under [naming.static], \
+                    and suffixes under [naming.directories]";
 
 #[cfg(test)]
 mod tests {

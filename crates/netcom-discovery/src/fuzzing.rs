@@ -11,7 +11,6 @@ use std::{
 
 use netcom_identity::{Multiaddr, NodeDescription, NodeRecord, SecretKey, UnixTime};
 
-pub use crate::petnames::fuzzing::book;
 use crate::{
     mdns::{
         codec::{self, Announcement, Instance, MAX_SENT, Message},
@@ -19,6 +18,7 @@ use crate::{
     },
     source::{Found, Query, VerifiedRecord},
 };
+pub use crate::{names::fuzzing::answer, petnames::fuzzing::book};
 
 /// Reads `input` as a packet of multicast DNS.
 ///
@@ -94,6 +94,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     );
     seeds.push(("petnames", names.into_bytes()));
     seeds.push(("petnames", b"names = { fuzzing = { id = 1 } }\nversion = 1".to_vec()));
+    seeds.extend(crate::names::fuzzing::seeds().map(|input| ("answer", input)));
     seeds
 }
 

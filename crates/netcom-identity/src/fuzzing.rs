@@ -12,12 +12,18 @@ use crate::{
     DirectorySuffixes, DomainName, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES,
     MAX_RECORD_BYTES, MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError,
     PeerId, Petname, PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket,
-    UnixTime, address, certificate, entity, parse_peer_id, peer_id_from_bytes,
-    proto::{self, SignedEntityDocument, SignedNodeRecord, SignedStatement, Statement},
+    UnixTime, address, certificate, directory, entity, parse_peer_id, peer_id_from_bytes,
+    proto::{
+        self, SignedDirectoryEntry, SignedEntityDocument, SignedNodeRecord, SignedStatement,
+        Statement,
+    },
     record, representation,
     ticket::{SUM, checksum},
     with_own_peer_id,
 };
+
+/// What each byte of the secret is whose key signs the entries of directories here.
+pub const DIRECTORY: u8 = 8;
 
 /// Reads `input` as a representation.
 ///
@@ -301,6 +307,21 @@ fn resigned_entity(input: &[u8]) -> Option<Vec<u8>> {
     let said = proto::EntityDocument::decode(message.document.as_slice()).ok()?;
     let peer = NetId::from_bytes(&said.netid).ok()?.peer_id();
     message.signature = known(&peer)?.sign(entity::CONTEXT, &message.document).to_vec();
+    Some(message.encode_to_vec())
+}
+
+/// The directory's entry signed by the key that [`DIRECTORY`] seeds, and the document in it by the
+/// one it names, if that is one of the first inputs' keys.
+#[must_use]
+pub fn resigned_entry(input: &[u8]) -> Option<Vec<u8>> {
+    let mut message = SignedDirectoryEntry::decode(input).ok()?;
+    let mut said = proto::DirectoryEntry::decode(message.entry.as_slice()).ok()?;
+    if let Some(document) = resigned_entity(&said.document) {
+        said.document = document;
+        message.entry = said.encode_to_vec();
+    }
+    let key = SecretKey::from_bytes(&[DIRECTORY; 32]);
+    message.signature = key.sign(directory::CONTEXT, &message.entry).to_vec();
     Some(message.encode_to_vec())
 }
 

@@ -32,6 +32,7 @@
 mod address;
 pub mod certificate;
 mod decode;
+mod directory;
 mod enrollment;
 mod entity;
 #[doc(hidden)]
@@ -55,6 +56,7 @@ pub use multiaddr::Multiaddr;
 pub use crate::{
     address::{AddressError, MAX_ADDRESS_BYTES, MAX_ADDRESSES, with_own_peer_id},
     decode::DecodeError,
+    directory::{DirectoryEntry, DirectoryEntryError, MAX_ENTRY_BYTES, MAX_ENTRY_LIFETIME_SECONDS},
     enrollment::{Enrollment, EnrollmentError, MAX_ENROLLMENT_BYTES, MAX_LABEL_BYTES},
     entity::{
         EntityDescription, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES, MAX_ENTITY_HINTS,

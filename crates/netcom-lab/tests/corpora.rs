@@ -73,6 +73,7 @@ corpora! {
     handshakes_under_way_stay_in_bounds: "half_open", 4 * KIB, 128, transport::half_open;
     packets_of_mdns_stay_in_bounds: "mdns_packet", 4 * KIB, 16, discovery::mdns_packet;
     the_machine_of_mdns_stays_in_bounds: "mdns", MIB, 64, discovery::mdns;
+    answers_for_names_stay_in_bounds: "answer", 16 * KIB, 64, discovery::answer;
     petname_books_stay_in_bounds: "petnames", 64 * KIB, 512, discovery::book;
     errors_of_streams_stay_in_bounds: "stream", 4 * KIB, 512, netcom::fuzzing::stream;
     key_files_stay_in_bounds: "key_file", 4 * KIB, 64, netcom::fuzzing::key_file;

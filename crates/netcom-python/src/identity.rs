@@ -149,6 +149,23 @@ impl Multiaddr {
 
 /// Whom an argument means: a text, a NetID or a PeerId.
 pub(crate) fn target(py: Python<'_>, whom: &Bound<'_, PyAny>) -> PyResult<Target> {
+    target_among(py, whom, &DirectorySuffixes::default())
+}
+
+/// The entity that a target is, where it is one.
+pub(crate) fn entity(target: &Target) -> Option<netcom::NetId> {
+    match target {
+        Target::NetId(netid) => Some(*netid),
+        _ => None,
+    }
+}
+
+/// As [`target`], where names under these suffixes are in directories.
+pub(crate) fn target_among(
+    py: Python<'_>,
+    whom: &Bound<'_, PyAny>,
+    suffixes: &DirectorySuffixes,
+) -> PyResult<Target> {
     if let Ok(netid) = whom.cast::<NetId>() {
         return Ok(netid.get().target.clone());
     }
@@ -156,7 +173,7 @@ pub(crate) fn target(py: Python<'_>, whom: &Bound<'_, PyAny>) -> PyResult<Target
         return Ok(Target::PeerId(peer.get().0));
     }
     if let Ok(text) = whom.extract::<&str>() {
-        return text.parse().map_err(|error: netcom::TargetError| bad_name(py, &error));
+        return Target::parse(text, suffixes).map_err(|error| bad_name(py, &error));
     }
     let kind = whom.get_type();
     Err(PyTypeError::new_err(format!("a NetID, a PeerId or a text is needed, not {kind}")))

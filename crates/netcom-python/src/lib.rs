@@ -18,6 +18,7 @@ mod bridge;
 mod buffer;
 mod commander;
 mod connection;
+mod directory;
 mod error;
 mod events;
 mod identity;
@@ -38,6 +39,7 @@ mod _native {
         buffer::Payload,
         commander::{Commander, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
         connection::{Connection, Path},
+        directory::{Document, read_document, read_entry, sign_document, sign_entry},
         events::Events,
         identity::{Multiaddr, NetId, PeerId},
         keys::Identity,

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use netcom::{ConnectError, DomainName, Limits, Named, NodeBuilder, Role, Target};
+use netcom::{
+    ConnectError, DirectorySuffixes, Limits, Named, NodeBuilder, Role, Target, names::DottedName,
+};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -13,9 +15,10 @@ use tokio::sync::Mutex;
 use crate::{
     commander::Commander,
     connection::{Connection, duration},
+    directory::directories,
     error::{bad_name, exception},
     events::Events,
-    identity::{Multiaddr, NetId, PeerId, target},
+    identity::{Multiaddr, NetId, PeerId, target, target_among},
     operation::Operation,
     runtime::Owned,
     serve::{Handler, ServiceHandle, access, refused},
@@ -51,7 +54,9 @@ impl Node {
         timeout: Option<f64>,
         failover: bool,
     ) -> PyResult<Operation> {
-        let mut connect = self.0.get()?.connect_with(target(py, whom)?).failover(failover);
+        let node = self.0.get()?;
+        let whom = target_among(py, whom, node.directory_suffixes())?;
+        let mut connect = node.connect_with(whom).failover(failover);
         if let Some(service) = service {
             connect = connect.service(service);
         }
@@ -80,7 +85,7 @@ impl Node {
 
     fn discover_netid(&self, py: Python<'_>, netid: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let node = self.0.get()?.clone();
-        let target = target(py, netid)?;
+        let target = target_among(py, netid, node.directory_suffixes())?;
         if matches!(target, Target::PeerId(_) | Target::Address(..)) {
             return Err(bad_name(py, &"a NetID is needed; for a node there is discover_peer_id"));
         }
@@ -233,15 +238,17 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
             "metadata" => builder.metadata(metadata(&value)?),
             "names" => {
                 for (name, netid) in value.cast::<PyDict>()? {
-                    let name: DomainName =
-                        name.extract::<&str>()?.parse().map_err(|error| bad_name(py, &error))?;
+                    let name = DottedName::parse(name.extract()?, &DirectorySuffixes::default())
+                        .map_err(|error| bad_name(py, &error))?;
                     let Target::NetId(netid) = target(py, &netid)? else {
-                        return Err(bad_name(py, &format!("the key of {name} is a NetID")));
+                        let message = format!("the key of {} is a NetID", name.as_str());
+                        return Err(bad_name(py, &message));
                     };
                     builder = builder.fixed_name(name, netid);
                 }
                 builder
             }
+            "directories" => builder.directories(directories(py, &value)?),
             _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
         };
     }

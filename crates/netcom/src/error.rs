@@ -218,11 +218,8 @@ pub enum ConnectError {
     /// Nothing says whose the domain is, or something speaks against it.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Names of directories are not resolved yet.
-    #[error(
-        "{name} is a name of a directory, and resolving those comes with a later version: use a \
-         NetID, a ticket or a petname"
-    )]
+    /// A kind of name that this version does not look up.
+    #[error("{name} is looked up by a later version only: use a NetID, a ticket or a petname")]
     NameUnsupported {
         /// The name.
         name: String,

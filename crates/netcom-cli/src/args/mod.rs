@@ -164,13 +164,11 @@ pub(crate) enum Id {
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Sign what makes a domain lead to this identity, for its web server or its DNS
+    /// Sign what makes names lead to this identity, for a domain or for directories
     Publish {
-        /// The domain, or a name in a directory
-        domain: String,
-        /// Further names that lead here; repeatable
-        #[arg(long = "also", value_name = "NAME")]
-        also: Vec<String>,
+        /// The names: at most one domain, which comes first, and names of directories
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
         /// How long it holds
         #[arg(long, value_name = "DAYS", default_value_t = 90)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=365))]
@@ -222,10 +220,10 @@ pub(crate) enum Names {
         /// The name
         name: String,
     },
-    /// Let a domain lead to a key because you know by other means that it is right
+    /// Let a name with dots lead to a key because you know by other means that it is right
     Trust {
-        /// The domain
-        domain: String,
+        /// The domain, or the name in a directory
+        name: String,
         /// The key: a NetID
         netid: String,
     },

@@ -31,8 +31,8 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
             super::enroll::revoke(context, peer, into, passphrase)
         }
         Id::Rotate { into, passphrase } => super::enroll::rotate(context, into, passphrase),
-        Id::Publish { domain, also, days, hint, passphrase } => {
-            super::publish::run(context, domain, also, *days, hint, passphrase)
+        Id::Publish { names, days, hint, passphrase } => {
+            super::publish::run(context, names, *days, hint, passphrase)
         }
         Id::Import { file, passphrase } => import(context, file, passphrase),
     }

@@ -1,8 +1,11 @@
 //! `netcom names`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use netcom::{
-    AddError, BookError, DomainName, IfTaken, Named, NetId, Petname, PetnameEntry, ResolveError,
-    Target, names,
+    AddError, BookError, IfTaken, Named, NetId, Petname, PetnameEntry, ResolveError, Target,
+    UnixTime,
+    names::{self, NameError},
 };
 use serde_json::{Value, json};
 
@@ -10,6 +13,7 @@ use crate::{
     args::Names,
     context::{Context, target},
     failure::{Exit, Failure, Outcome},
+    naming,
 };
 
 pub(crate) fn run(command: &Names, context: &Context) -> Outcome {
@@ -17,14 +21,14 @@ pub(crate) fn run(command: &Names, context: &Context) -> Outcome {
         Names::Add { name, target, replace } => add(context, name, target, *replace),
         Names::Ls => list(context),
         Names::Rm { name } => remove(context, name),
-        Names::Trust { domain, netid } => trust(context, domain, netid),
+        Names::Trust { name, netid } => trust(context, name, netid),
         Names::Resolve { name } => resolve(context, name),
     }
 }
 
 fn add(context: &Context, name: &str, text: &str, replace: bool) -> Outcome {
     let name = petname(name)?;
-    let entry = match target(text)? {
+    let entry = match target(context, text)? {
         Target::NetId(netid) => PetnameEntry::new(Named::NetId(netid)),
         Target::PeerId(peer) => PetnameEntry::new(Named::Peer(peer)),
         Target::Address(peer, address) => {
@@ -74,6 +78,9 @@ fn remove(context: &Context, name: &str) -> Outcome {
 }
 
 fn resolve(context: &Context, name: &str) -> Outcome {
+    if name.contains('.') {
+        return resolve_with_dots(context, name);
+    }
     let name = petname(name)?;
     let entry = context.names().resolve(&name).map_err(resolve_failure)?;
     let mut lines = vec![entry.id.to_string()];
@@ -81,18 +88,67 @@ fn resolve(context: &Context, name: &str) -> Outcome {
     context.output.answer(lines.join("\n"), value(&name, &entry))
 }
 
-fn trust(context: &Context, domain: &str, netid: &str) -> Outcome {
-    let domain: DomainName =
-        domain.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))?;
+/// Asks whoever answers for a domain or a name of a directory, as a node would.
+fn resolve_with_dots(context: &Context, name: &str) -> Outcome {
+    let name = with_dots(context, name)?;
+    let names = naming::names(context)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("no runtime", &error))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let resolved = runtime.block_on(async {
+        match &name {
+            Target::Directory(name) => Some(names.directory(name, UnixTime(now)).await),
+            Target::Domain(domain) => Some(names.domain(domain, UnixTime(now)).await),
+            _ => None,
+        }
+    });
+    let resolved = resolved.ok_or_else(|| no_name(&name))?;
+    let resolved = resolved.map_err(|error| name_failure(Exit::NotFound, &error))?;
+    let hints: Vec<String> = resolved.hints.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> =
+        std::iter::once(resolved.netid.to_string()).chain(hints.iter().cloned()).collect();
+    context.output.talk(format_args!("{name}: {}", resolved.ground));
+    let value = json!({
+        "name": name.to_string(),
+        "netid": resolved.netid.to_string(),
+        "peer_id": null,
+        "addresses": hints,
+        "ground": resolved.ground,
+    });
+    context.output.answer(lines.join("\n"), value)
+}
+
+fn trust(context: &Context, name: &str, netid: &str) -> Outcome {
+    let name = with_dots(context, name)?;
     let netid: NetId =
         netid.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_netid", &error))?;
     context.data_dir()?;
     let names = names::Names::offline().remembering(context.directory());
-    names.trust(&domain, netid).map_err(|error| {
-        Failure::from_error(Exit::Failure, error.code(), &error).hint_if(error.hint())
-    })?;
-    let value = json!({ "name": domain.to_string(), "netid": netid.to_string() });
-    context.output.answer(format!("{domain}  {netid}"), value)
+    let trusted = match &name {
+        Target::Directory(name) => names.trust_in_directory(name, netid),
+        Target::Domain(domain) => names.trust(domain, netid),
+        _ => return Err(no_name(&name)),
+    };
+    trusted.map_err(|error| name_failure(Exit::Failure, &error))?;
+    let value = json!({ "name": name.to_string(), "netid": netid.to_string() });
+    context.output.answer(format!("{name}  {netid}"), value)
+}
+
+/// Reads a domain or a name of a directory.
+pub(crate) fn with_dots(context: &Context, text: &str) -> Outcome<Target> {
+    let suffixes = naming::suffixes(&context.settings)?;
+    Target::domain(text.trim(), &suffixes)
+        .map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))
+}
+
+fn no_name(target: &Target) -> Failure {
+    Failure::new(Exit::Usage, "bad_name", format!("{target} is no name with dots"))
+}
+
+fn name_failure(exit: Exit, error: &NameError) -> Failure {
+    Failure::from_error(exit, error.code(), error).hint_if(error.hint())
 }
 
 fn line(name: &Petname, entry: &PetnameEntry) -> String {

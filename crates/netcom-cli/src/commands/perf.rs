@@ -28,7 +28,7 @@ const LATENCY_SHARE: f64 = 0.2;
 const MAX_MICROS: u64 = 60_000_000;
 
 pub(crate) async fn run(command: &Perf, context: &Context) -> Outcome {
-    let target = target(&command.reach.target)?;
+    let target = target(context, &command.reach.target)?;
     let within = Duration::from_secs_f64(command.reach.timeout);
     // A node of its own: what is measured is not shared with anybody else's streams.
     let node = nodes::client(context).await?;

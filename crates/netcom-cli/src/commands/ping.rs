@@ -16,7 +16,7 @@ use crate::{
 /// Measures the way to a node, a reply a line, and sums up.
 pub(crate) async fn run(command: &Ping, context: &Context) -> Outcome {
     let output = context.output;
-    let target = target(&command.reach.target)?;
+    let target = target(context, &command.reach.target)?;
     let within = Duration::from_secs_f64(command.reach.timeout);
     let interval = Duration::from_secs_f64(command.interval);
     let mut peer = Peer::reach(context, &target, within).await?;

@@ -33,7 +33,7 @@ pub(crate) async fn run(command: &Pipe, context: &Context) -> Outcome {
 }
 
 async fn connect(command: &Pipe, context: &Context, text: &str) -> Outcome {
-    let target = target(text)?;
+    let target = target(context, text)?;
     let within = Duration::from_secs_f64(command.timeout);
     // A pipe lives as long as this process, so it has a node of its own.
     let node = nodes::client(context).await?;

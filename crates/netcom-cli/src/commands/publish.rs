@@ -2,28 +2,32 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use netcom::{DomainName, EntityDescription, Multiaddr, UnixTime};
+use netcom::{EntityDescription, Multiaddr, Target, UnixTime};
 use serde_json::json;
 
-use super::{enroll::enroll_failure, id::current};
+use super::{enroll::enroll_failure, id::current, names::with_dots};
 use crate::{
     args::Passphrase as Origin,
     context::Context,
     failure::{Exit, Failure, Outcome},
 };
 
-/// Signs a document with the domain as its primary name. Its number is the time, so that a later
-/// one replaces it.
+/// Signs a document with these names, of which a domain is the primary one. Its number is the time,
+/// so that a later one replaces it.
 pub(crate) fn run(
     context: &Context,
-    domain: &str,
-    also: &[String],
+    names: &[String],
     days: u32,
     hints: &[String],
     origin: &Origin,
 ) -> Outcome {
-    let domain: DomainName =
-        domain.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))?;
+    let names: Vec<Target> =
+        names.iter().map(|name| with_dots(context, name)).collect::<Outcome<_>>()?;
+    if names.iter().skip(1).any(|name| matches!(name, Target::Domain(_))) {
+        let message = "a domain leads to a document only as its first name: give it first, and \
+                       sign a document for each domain";
+        return Err(Failure::usage(message));
+    }
     let hints: Result<Vec<Multiaddr>, _> = hints.iter().map(|hint| hint.parse()).collect();
     let hints = hints.map_err(|error| Failure::from_error(Exit::Usage, "bad_address", &error))?;
     let store = context.identity()?;
@@ -31,22 +35,34 @@ pub(crate) fn run(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let expires = UnixTime(now).plus_seconds(u64::from(days) * 24 * 3600);
     let mut description = EntityDescription::new(now, expires);
-    description.names.push(domain.to_string());
-    description.names.extend(also.iter().cloned());
+    description.names.extend(names.iter().map(ToString::to_string));
     description.hints = hints;
     let answer = store.publish(description, passphrase.as_ref()).map_err(enroll_failure)?;
-    let (page, record) = (answer.to_json(), answer.to_txt());
-    context.output.talk(format!(
-        "serve this as https://{domain}/.well-known/netid.json, or the strings after TXT at \
-         _netid.{domain} in a zone signed by DNSSEC; do so again within {days} days"
-    ));
-    let value = json!({
-        "domain": domain.to_string(),
+    let page = answer.to_json();
+    let mut value = json!({
+        "names": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "netid": answer.document.netid().to_string(),
         "expires": expires.0,
         "page": page,
-        "txt": record,
     });
-    let strings: Vec<String> = record.iter().map(|string| format!("\"{string}\"")).collect();
-    context.output.answer(format!("{page}\nTXT {}", strings.join(" ")), value)
+    let mut lines = vec![page];
+    for name in &names {
+        let Target::Domain(domain) = name else {
+            context.output.talk(format!(
+                "give this to the directory of {name}, within {days} days again; one that takes \
+                 names over the web does so by POST at its url and /v1/names/{name}"
+            ));
+            continue;
+        };
+        context.output.talk(format!(
+            "serve this as https://{domain}/.well-known/netid.json, or the strings after TXT at \
+             _netid.{domain} in a zone signed by DNSSEC; do so again within {days} days"
+        ));
+        let record = answer.to_txt();
+        let strings: Vec<String> = record.iter().map(|string| format!("\"{string}\"")).collect();
+        lines.push(format!("TXT {}", strings.join(" ")));
+        value["domain"] = domain.to_string().into();
+        value["txt"] = record.into();
+    }
+    context.output.answer(lines.join("\n"), value)
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Sends a request and writes the answer to stdout.
 pub(crate) async fn run(command: &Request, context: &Context) -> Outcome {
-    let target = target(&command.reach.target)?;
+    let target = target(context, &command.reach.target)?;
     let within = Duration::from_secs_f64(command.reach.timeout);
     let body = match command.data.as_str() {
         "-" => from_stdin().await?,

@@ -35,7 +35,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Sends until it is done or no attempt brings anything any more.
 pub(crate) async fn run(command: &Send, context: &Context) -> Outcome {
-    let target = target(&command.target)?;
+    let target = target(context, &command.target)?;
     let limit = command.limit.as_deref().map(rate).transpose()?;
     let (source, name, skip) = (command.source.clone(), command.name.clone(), command.skip_special);
     let scan = spawn_blocking(move || scan(&source, name.as_deref(), skip)).await;

@@ -31,7 +31,7 @@ pub(crate) async fn forward(command: &Forward, context: &Context) -> Outcome {
     let local = local(&command.local)?;
     let (name, port) = command.target.rsplit_once(':').ok_or_else(|| no_port(command))?;
     let port: u16 = port.parse().map_err(|_| no_port(command))?;
-    let target = target(name)?;
+    let target = target(context, name)?;
     let node = nodes::client(context).await?;
     let tunnel = Arc::new(Tunnel {
         node: node.clone(),

@@ -3,14 +3,15 @@
 use std::{env, path::Path, time::Duration};
 
 use netcom::{
-    Access, DataDirUse, DomainName, Interfaces, Limits, MdnsConfig, Multiaddr, NetId, Node,
-    NodeBuilder, Petname, Role, Scope, Target,
+    Access, DataDirUse, Interfaces, Limits, MdnsConfig, Multiaddr, Node, NodeBuilder, Petname,
+    Role, Scope, Target,
 };
 
 use crate::{
     context::{Context, target},
     errors,
     failure::{Exit, Failure, Outcome},
+    naming,
 };
 
 /// What a node is for.
@@ -86,25 +87,15 @@ pub(crate) async fn on_loopback(
 /// How far the node looks, by the settings and by what tests inject.
 fn reach(context: &Context, mut builder: NodeBuilder) -> Outcome<NodeBuilder> {
     if let Some(scope) = &context.settings.discovery.value {
-        let scope = scope.parse().map_err(|error| {
-            Failure::from_error(Exit::Usage, "bad_scope", &error).hint("--discovery host")
-        })?;
-        builder = builder.discovery(scope);
+        builder = builder.discovery(naming::scope(scope)?);
     }
     if let Some(registry) = env::var_os(REGISTRY_DIR).filter(|path| !path.is_empty()) {
         builder = builder.registry(registry);
     }
-    for (name, netid) in &context.settings.names.value {
-        let wrong = |error: &dyn std::error::Error| {
-            let message = format!("naming.static: {name} = {netid:?}: {error}");
-            Failure::new(Exit::Usage, "config", message)
-                .hint("\"example.org\" = \"n1…\" under [naming.static]")
-        };
-        let domain: DomainName = name.parse().map_err(|error| wrong(&error))?;
-        let netid: NetId = netid.parse().map_err(|error| wrong(&error))?;
+    for (domain, netid) in naming::fixed(context)? {
         builder = builder.fixed_name(domain, netid);
     }
-    Ok(builder)
+    Ok(builder.directories(naming::directories(context)?))
 }
 
 /// The settings' limits over the defaults.
@@ -139,7 +130,7 @@ pub(crate) fn serving(context: &Context) -> Outcome<Serving> {
 }
 
 fn allow(context: &Context, access: Access, text: &str) -> Outcome<Access> {
-    Ok(match target(text)? {
+    Ok(match target(context, text)? {
         Target::NetId(netid) => access.netid(netid),
         Target::PeerId(peer) | Target::Address(peer, _) => access.peer(peer),
         Target::Ticket(ticket) => match ticket.netid() {

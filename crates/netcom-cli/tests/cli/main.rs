@@ -3,6 +3,9 @@
 
 mod control;
 mod demo;
+mod directories;
+#[path = "../../../netcom/tests/node/directory_server.rs"]
+mod directory_server;
 mod nodes;
 mod offline;
 mod support;

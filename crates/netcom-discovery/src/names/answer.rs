@@ -1,7 +1,7 @@
 //! What a domain's web server or DNS says about the key behind it, read from its text.
 
 use data_encoding::BASE64URL_NOPAD;
-use netcom_identity::{EntityDocument, EntityDocumentError, UnixTime};
+use netcom_identity::{DirectoryEntryError, EntityDocument, EntityDocumentError, UnixTime};
 use serde_json::Value;
 
 /// An answer is at most this long.
@@ -26,10 +26,13 @@ pub enum AnswerError {
     #[error("longer than {MAX_ANSWER_BYTES} bytes")]
     TooLong,
     /// Another form.
-    #[error("no JSON object with \"version\": 1 and a \"document\"")]
-    Form,
-    /// A document that cannot be read as bytes.
-    #[error("a document that is not in base64 for URLs, without padding")]
+    #[error("no JSON object with \"version\": 1 and {member:?}")]
+    Form {
+        /// What it has to have beside the version.
+        member: &'static str,
+    },
+    /// A document or an entry that cannot be read as bytes.
+    #[error("a text that is not in base64 for URLs, without padding")]
     Encoding,
     /// Leave the oldest out.
     #[error("more than {MAX_EARLIER} earlier documents")]
@@ -37,6 +40,9 @@ pub enum AnswerError {
     /// A document that is none, or not valid now.
     #[error("{0}")]
     Document(#[from] EntityDocumentError),
+    /// A directory's entry that is none, or not for this name and time.
+    #[error("{}", chain(.0))]
+    Entry(#[from] DirectoryEntryError),
 }
 
 impl Answer {
@@ -47,20 +53,10 @@ impl Answer {
     /// # Errors
     /// [`AnswerError`] says what is wrong with it.
     pub fn from_json(text: &[u8], now: UnixTime) -> Result<Self, AnswerError> {
-        if text.len() > MAX_ANSWER_BYTES {
-            return Err(AnswerError::TooLong);
-        }
-        let json: Value = serde_json::from_slice(text).map_err(|_| AnswerError::Form)?;
-        if json.get("version").and_then(Value::as_u64) != Some(1) {
-            return Err(AnswerError::Form);
-        }
-        let document = json.get("document").and_then(Value::as_str).ok_or(AnswerError::Form)?;
-        let earlier = match json.get("earlier") {
-            None => &Vec::new(),
-            Some(earlier) => earlier.as_array().ok_or(AnswerError::Form)?,
-        };
-        let earlier = earlier.iter().map(|text| text.as_str().ok_or(AnswerError::Form));
-        Self::from_texts(document, earlier.collect::<Result<Vec<_>, _>>()?, now)
+        let (document, earlier) = read_json(text, "document")?;
+        let document = EntityDocument::decode(&document)?;
+        document.verify(now)?;
+        Ok(Self { document, earlier })
     }
 
     /// Reads the TXT record of `_netid.<domain>`, its strings joined: `netid1`, then the document,
@@ -73,32 +69,19 @@ impl Answer {
             return Err(AnswerError::TooLong);
         }
         let mut words = text.split_ascii_whitespace();
+        let form = AnswerError::Form { member: "document" };
         if words.next() != Some(TXT_MARK) {
-            return Err(AnswerError::Form);
+            return Err(form);
         }
-        let document = words.next().ok_or(AnswerError::Form)?;
-        Self::from_texts(document, words.collect(), now)
-    }
-
-    fn from_texts(document: &str, earlier: Vec<&str>, now: UnixTime) -> Result<Self, AnswerError> {
-        if earlier.len() > MAX_EARLIER {
-            return Err(AnswerError::TooMany);
-        }
-        let document = read(document)?;
+        let document = EntityDocument::decode(&bytes(words.next().ok_or(form)?)?)?;
         document.verify(now)?;
-        let earlier = earlier.into_iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { document, earlier })
+        Ok(Self { document, earlier: read_earlier(words.map(Some))? })
     }
 
     /// What a web server is to give for the documents.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let text = |document: &EntityDocument| BASE64URL_NOPAD.encode(&document.encode());
-        let mut json = serde_json::json!({ "version": 1, "document": text(&self.document) });
-        if !self.earlier.is_empty() {
-            json["earlier"] = self.earlier.iter().map(text).collect();
-        }
-        json.to_string()
+        write_json("document", &self.document.encode(), &self.earlier)
     }
 
     /// The strings of the TXT record for the documents, at most 255 bytes each (RFC 1035, section
@@ -119,9 +102,65 @@ pub(crate) fn is_meant(text: &str) -> bool {
     text.split_ascii_whitespace().next() == Some(TXT_MARK)
 }
 
-fn read(text: &str) -> Result<EntityDocument, AnswerError> {
-    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| AnswerError::Encoding)?;
-    Ok(EntityDocument::decode(&bytes)?)
+/// What all answers in JSON share: the bytes of one member, and the documents of earlier keys.
+pub(crate) fn read_json(
+    text: &[u8],
+    member: &'static str,
+) -> Result<(Vec<u8>, Vec<EntityDocument>), AnswerError> {
+    if text.len() > MAX_ANSWER_BYTES {
+        return Err(AnswerError::TooLong);
+    }
+    let form = || AnswerError::Form { member };
+    let json: Value = serde_json::from_slice(text).map_err(|_| form())?;
+    if json.get("version").and_then(Value::as_u64) != Some(1) {
+        return Err(form());
+    }
+    let main = json.get(member).and_then(Value::as_str).ok_or_else(form)?;
+    let earlier = match json.get("earlier") {
+        None => &Vec::new(),
+        Some(earlier) => earlier.as_array().ok_or_else(form)?,
+    };
+    Ok((bytes(main)?, read_earlier(earlier.iter().map(Value::as_str))?))
+}
+
+/// Writes what [`read_json`] reads.
+pub(crate) fn write_json(member: &str, main: &[u8], earlier: &[EntityDocument]) -> String {
+    let mut json = serde_json::json!({ "version": 1, member: BASE64URL_NOPAD.encode(main) });
+    if !earlier.is_empty() {
+        let text = |document: &EntityDocument| BASE64URL_NOPAD.encode(&document.encode());
+        json["earlier"] = earlier.iter().map(text).collect();
+    }
+    json.to_string()
+}
+
+fn read_earlier<'a>(
+    texts: impl Iterator<Item = Option<&'a str>>,
+) -> Result<Vec<EntityDocument>, AnswerError> {
+    let mut earlier = Vec::new();
+    for text in texts {
+        // Before it is read: no more signatures are checked than an answer may have.
+        if earlier.len() == MAX_EARLIER {
+            return Err(AnswerError::TooMany);
+        }
+        let text = text.ok_or(AnswerError::Form { member: "earlier" })?;
+        earlier.push(EntityDocument::decode(&bytes(text)?)?);
+    }
+    Ok(earlier)
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, AnswerError> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| AnswerError::Encoding)
+}
+
+/// An error and what caused it, in one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 const TXT_MARK: &str = "netid1";

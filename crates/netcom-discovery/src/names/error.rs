@@ -2,7 +2,7 @@
 
 use netcom_identity::NetId;
 
-use super::pins::PinError;
+use super::{directory::DirectoryFault, pins::PinError};
 
 /// Why a name leads to nobody. Nothing was sent to anybody who might be meant.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +87,10 @@ pub enum NameError {
         /// The key it would be now.
         found: NetId,
     },
-    /// The document is older than one that was seen before.
+    /// The document, or the directory's entry, is older than one that was seen before.
     #[error(
-        "the answer for {name} is number {sequence} of its key, and number {seen} was seen \
-         before: somebody repeats an old one, or its server was set back"
+        "the answer for {name} is number {sequence}, and number {seen} was seen before: somebody \
+         repeats an old one, or its server was set back"
     )]
     Replayed {
         /// The name.
@@ -99,6 +99,48 @@ pub enum NameError {
         sequence: u64,
         /// The number seen before.
         seen: u64,
+    },
+    /// No directory is configured for names like that one, so nobody was asked.
+    #[error("{name} is in the directory for .{suffix}, and none is configured")]
+    NoDirectoryFor {
+        /// The name.
+        name: String,
+        /// The suffix.
+        suffix: String,
+    },
+    /// What a directory's names end in is no name.
+    #[error("{suffix} is a directory: put a name and a dot before it")]
+    SuffixAlone {
+        /// The suffix.
+        suffix: String,
+    },
+    /// The directory has no such name. Look for a typing error.
+    #[error("the directory at {directory} has no {name}: look for a typing error")]
+    NotInDirectory {
+        /// The name.
+        name: String,
+        /// The directory's url.
+        directory: String,
+    },
+    /// The directory does not answer, and nothing it said before still holds. Try again.
+    #[error("the directory at {directory} does not say whose {name} is: {reason}")]
+    DirectorySilent {
+        /// The name.
+        name: String,
+        /// The directory's url.
+        directory: String,
+        /// What happened.
+        reason: String,
+    },
+    /// What the directory says must not be believed.
+    #[error("what the directory at {directory} says of {name} is refused: {fault}")]
+    BadDirectory {
+        /// The name.
+        name: String,
+        /// The directory's url.
+        directory: String,
+        /// What is wrong with it.
+        fault: Box<DirectoryFault>,
     },
     /// The key says of itself that another one took its place.
     #[error(
@@ -150,6 +192,11 @@ impl NameError {
             Self::Changed { .. } => "name_changed",
             Self::Replayed { .. } => "name_replayed",
             Self::Replaced { .. } => "name_replaced",
+            Self::NoDirectoryFor { .. } => "name_no_directory",
+            Self::SuffixAlone { .. } => "name_suffix_alone",
+            Self::NotInDirectory { .. } => "name_not_in_directory",
+            Self::DirectorySilent { .. } => "name_directory_silent",
+            Self::BadDirectory { .. } => "name_bad_directory",
             Self::Busy { .. } => "name_busy",
             Self::Offline { .. } => "name_offline",
             Self::Pin(_) => "name_pin",
@@ -166,6 +213,11 @@ impl NameError {
                 Some(format!("[naming.static] {name} = \"n1…\" in config.toml"))
             }
             Self::Changed { name, found, .. } => Some(format!("netcom names trust {name} {found}")),
+            Self::NoDirectoryFor { suffix, .. } => Some(format!(
+                "[naming.directories] {suffix} = {{ url = \"https://…\", key = \"n1…\" }} in \
+                 config.toml"
+            )),
+            Self::BadDirectory { directory, fault, .. } => Some(fault.hint(directory)),
             _ => None,
         }
     }
@@ -173,6 +225,12 @@ impl NameError {
     /// Whether the same call can work later without anything being repaired.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Bogus { .. } | Self::Busy { .. })
+        matches!(
+            self,
+            Self::Unknown { .. }
+                | Self::Bogus { .. }
+                | Self::Busy { .. }
+                | Self::DirectorySilent { .. }
+        )
     }
 }

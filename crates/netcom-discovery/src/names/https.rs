@@ -1,6 +1,12 @@
 //! Pages of web servers, as R-NET-10 wants them.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
@@ -8,6 +14,7 @@ use hyper::{
     body::{Bytes, Incoming},
     client::conn::http1,
     header,
+    http::uri::Authority,
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -24,7 +31,7 @@ use super::{
 };
 use crate::Task;
 
-/// Gets pages by HTTPS from public addresses.
+/// Gets pages by HTTPS, for domains from public addresses alone.
 #[derive(Clone)]
 pub struct Https {
     tls: TlsConnector,
@@ -36,6 +43,8 @@ pub struct Https {
 enum Reach {
     /// What the system's resolver gives for the host, as far as it is public.
     Public,
+    /// Whatever the user chose, at any port.
+    Chosen,
     /// One server, for every host.
     #[cfg(test)]
     Fixed(SocketAddr),
@@ -48,7 +57,13 @@ impl Https {
     /// Never: the provider speaks both versions of TLS.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(), Reach::Public)
+        Self::with(public_roots(), Reach::Public)
+    }
+
+    /// Asks servers that the user chose, which may be on this host or in its networks. Believes
+    /// `roots` alone, if there are any.
+    pub(crate) fn chosen(roots: Option<RootCertStore>) -> Self {
+        Self::with(roots.unwrap_or_else(public_roots), Reach::Chosen)
     }
 
     /// Believes `roots` alone and asks the server at `address` for every host, so that nothing
@@ -92,9 +107,10 @@ impl Https {
     }
 
     async fn connect(&self, host: &str) -> Result<TlsStream<TcpStream>, WebError> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| bad(error.to_string()))?;
+        let (host, port) = self.split(host)?;
+        let name = ServerName::try_from(host.clone()).map_err(|error| bad(error.to_string()))?;
         let mut last = None;
-        for address in self.addresses(host).await?.into_iter().take(MAX_TRIED) {
+        for address in self.addresses(&host, port).await?.into_iter().take(MAX_TRIED) {
             let stream = match timeout(CONNECTING, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
@@ -111,17 +127,48 @@ impl Https {
         Err(WebError::Absent { reason: last.unwrap_or_else(|| "it has no address".to_owned()) })
     }
 
-    async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, WebError> {
+    /// The host without what stands around it, and the port, which is a chosen server's alone.
+    fn split(&self, host: &str) -> Result<(String, u16), WebError> {
+        if !matches!(self.reach, Reach::Chosen) {
+            return Ok((host.to_owned(), PORT));
+        }
+        let authority: Authority = host.parse().map_err(|_| bad("no host".to_owned()))?;
+        let port = authority.port_u16().unwrap_or(PORT);
+        Ok((bare(authority.host()).to_owned(), port))
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, WebError> {
         match self.reach {
             Reach::Public => {
                 // With its dot, so that no search domain is tried.
-                let found = lookup_host((format!("{host}."), PORT)).await;
+                let found = lookup_host((format!("{host}."), port)).await;
                 public(found.map_err(|error| absent(&error))?.collect())
+            }
+            Reach::Chosen => {
+                if let Ok(address) = host.parse::<IpAddr>() {
+                    return Ok(vec![(address, port).into()]);
+                }
+                if host.eq_ignore_ascii_case(LOCALHOST) {
+                    // Known without asking (RFC 6761, section 6.3), so that nothing leaves here.
+                    let own = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                    return Ok(own.map(|address: IpAddr| (address, port).into()).to_vec());
+                }
+                let found = lookup_host((host, port)).await;
+                Ok(found.map_err(|error| absent(&error))?.collect())
             }
             #[cfg(test)]
             Reach::Fixed(address) => Ok(vec![address]),
         }
     }
+}
+
+/// A host without the brackets around an IPv6 address.
+pub(crate) fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn public_roots() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
 /// Those of a host's addresses that may be asked.
@@ -158,6 +205,9 @@ async fn body(response: Response<Incoming>) -> Result<Vec<u8>, WebError> {
     if status.is_redirection() {
         return Err(bad("a redirect, which is not followed".to_owned()));
     }
+    if status == StatusCode::NOT_FOUND {
+        return Err(WebError::Missing);
+    }
     if status != StatusCode::OK {
         return Err(WebError::Absent { reason: format!("the server says {status}") });
     }
@@ -172,7 +222,9 @@ async fn body(response: Response<Incoming>) -> Result<Vec<u8>, WebError> {
 /// What a failed handshake says: a certificate that is none is evidence of its own.
 fn refused(error: &io::Error) -> WebError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error @ rustls::Error::InvalidCertificate(_)) => bad(error.to_string()),
+        Some(error @ rustls::Error::InvalidCertificate(_)) => {
+            WebError::Certificate { reason: error.to_string() }
+        }
         _ => absent(error),
     }
 }
@@ -185,6 +237,8 @@ fn bad(reason: String) -> WebError {
     WebError::Bad { reason }
 }
 
+/// This host, by a name that nobody is asked for.
+pub(crate) const LOCALHOST: &str = "localhost";
 const PORT: u16 = 443;
 /// Addresses of a host that are tried.
 const MAX_TRIED: usize = 4;

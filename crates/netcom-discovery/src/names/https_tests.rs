@@ -14,9 +14,14 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Https, Web as _, WebError, https::public};
 
-/// A server for `example.org` that answers everything with `answer`, and who believes it.
-async fn server(answer: Vec<u8>) -> (Https, SocketAddr) {
-    let key = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+/// A server for `host` that answers a request for `path` with `answer`, and its certificate, for
+/// which nobody else vouches.
+pub(super) async fn server(
+    host: &str,
+    path: &str,
+    answer: Vec<u8>,
+) -> (SocketAddr, CertificateDer<'static>) {
+    let key = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = key.cert.der().clone();
     let secret = PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -27,6 +32,8 @@ async fn server(answer: Vec<u8>) -> (Https, SocketAddr) {
         .with_single_cert(vec![certificate.clone()], secret)
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
+    let line = format!("GET {path} HTTP/1.1\r\n");
+    let header = format!("host: {host}");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -40,21 +47,26 @@ async fn server(answer: Vec<u8>) -> (Https, SocketAddr) {
                 }
             }
             let request = String::from_utf8(request).unwrap();
-            assert!(request.starts_with("GET /.well-known/netid.json HTTP/1.1\r\n"), "{request}");
-            assert!(request.contains("host: example.org\r\n"), "{request}");
+            assert!(request.starts_with(&line) && request.contains(&header), "{request}");
             // A client that has enough hangs up.
             drop(stream.write_all(&answer).await);
             drop(stream.shutdown().await);
         }
     });
+    (address, certificate)
+}
+
+/// The same for `example.org`, and who believes it.
+async fn example(answer: Vec<u8>) -> (Https, SocketAddr) {
+    let (address, certificate) = server("example.org", PATH, answer).await;
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
     (Https::fixed(roots, address), address)
 }
 
 async fn get(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, WebError> {
-    let (https, _) = server(answer.into()).await;
-    https.get("example.org", "/.well-known/netid.json").await
+    let (https, _) = example(answer.into()).await;
+    https.get("example.org", PATH).await
 }
 
 fn is_bad(answer: &Result<Vec<u8>, WebError>, word: &str) -> bool {
@@ -81,7 +93,9 @@ async fn redirects_are_bad_and_missing_pages_absent() {
         let answer = get(answer).await;
         assert!(is_bad(&answer, "redirect"), "{answer:?}");
     }
-    for status in ["404 Not Found", "410 Gone", "403 Forbidden", "503 Busy"] {
+    let missing = get("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(missing, Err(WebError::Missing));
+    for status in ["410 Gone", "403 Forbidden", "503 Busy"] {
         let answer = get(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
         assert!(is_absent(&answer), "{answer:?}");
     }
@@ -104,17 +118,17 @@ async fn long_cut_and_compressed_bodies_are_bad() {
 
 #[tokio::test]
 async fn a_certificate_of_nobody_or_of_another_host_is_bad_and_no_server_is_absent() {
-    let (https, address) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
-    let other = https.get("example.com", "/.well-known/netid.json").await;
-    assert!(is_bad(&other, "certificate"), "{other:?}");
+    let (https, address) = example(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+    let other = https.get("example.com", PATH).await;
+    assert!(matches!(other, Err(WebError::Certificate { .. })), "{other:?}");
     let strangers = Https::fixed(RootCertStore::empty(), address);
-    let unknown = strangers.get("example.org", "/.well-known/netid.json").await;
-    assert!(is_bad(&unknown, "certificate"), "{unknown:?}");
+    let unknown = strangers.get("example.org", PATH).await;
+    assert!(matches!(unknown, Err(WebError::Certificate { .. })), "{unknown:?}");
     // Nobody else gets the port, and nobody listens at it.
     let held = TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let gone = Https::fixed(RootCertStore::empty(), held.local_addr().unwrap());
-    assert!(is_absent(&gone.get("example.org", "/.well-known/netid.json").await));
+    assert!(is_absent(&gone.get("example.org", PATH).await));
 }
 
 #[test]
@@ -126,3 +140,5 @@ fn addresses_that_are_not_public_are_left_out_and_nothing_but_those_is_bad() {
     assert!(is_bad(&private, "not public"), "{private:?}");
     assert_eq!(public(Vec::new()), Ok(Vec::new()));
 }
+
+const PATH: &str = "/.well-known/netid.json";

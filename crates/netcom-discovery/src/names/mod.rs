@@ -1,14 +1,23 @@
 //! Names with dots: whose key is behind them (R-NET-9 to R-NET-12, docs/protocol/names.md).
 //!
 //! [`Names`] asks a [`Web`] and a [`Dns`], which are [`Https`] and [`Dnssec`] unless a test or a
-//! program has others, weighs what they say, and remembers which key a name led to.
+//! program has others, weighs what they say, and remembers which key a name led to. Names under a
+//! configured suffix are asked of its [`Directory`] alone.
 
 mod answer;
+mod directories;
+#[cfg(test)]
+mod directories_tests;
+mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod dnssec;
 #[cfg(test)]
 mod dnssec_tests;
+mod domain;
 mod error;
 mod evidence;
+pub(crate) mod fuzzing;
 mod https;
 #[cfg(test)]
 mod https_tests;
@@ -21,10 +30,12 @@ mod tests;
 
 pub use self::{
     answer::{Answer, AnswerError},
+    directories::{Directories, Directory, DirectoryError},
+    directory::{DirectoryAnswer, DirectoryFault},
     dnssec::{DnsConfigError, Dnssec},
     error::NameError,
     https::Https,
     pins::PinError,
-    resolver::{Names, Resolved},
+    resolver::{DottedName, Names, Resolved},
     source::{Dns, Txt, Web, WebError},
 };

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use netcom_identity::{EntityDocument, MAX_ENTITY_BYTES, NetId};
+use netcom_identity::{DirectoryEntry, EntityDocument, MAX_ENTITY_BYTES, NetId, UnixTime};
 use rustix::process::geteuid;
 
 /// What was accepted for a name.
@@ -16,9 +16,54 @@ pub(crate) struct Pinned {
     pub(crate) netid: NetId,
     /// What the entity said then; `None` where the user vouched for the key without one.
     pub(crate) document: Option<EntityDocument>,
+    /// The last entry of a directory, where one answers the name.
+    pub(crate) entry: Option<PinnedEntry>,
+}
+
+/// What is remembered of a directory's entry beside its document.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct PinnedEntry {
+    /// The key of the directory; another one counts its entries anew.
+    pub(crate) directory: NetId,
+    pub(crate) sequence: u64,
+    pub(crate) expires: UnixTime,
+}
+
+impl PinnedEntry {
+    pub(crate) fn of(entry: &DirectoryEntry) -> Self {
+        let (sequence, expires) = (entry.sequence(), entry.expires());
+        Self { directory: *entry.directory(), sequence, expires }
+    }
 }
 
 impl Pinned {
+    /// Whether the pinned key is `key`, or named it as its successor, in one step or several, in
+    /// documents among `earlier` that are no older than what was seen of it.
+    pub(crate) fn leads_to(&self, key: &NetId, earlier: &[&EntityDocument]) -> bool {
+        let documents = || self.document.iter().chain(earlier.iter().copied());
+        let (mut known, mut least) = (self.netid, self.sequence());
+        // As many steps as there are documents: more would go in a circle.
+        for _ in 0..=documents().count() {
+            if known == *key {
+                return true;
+            }
+            let next = documents().find_map(|document| {
+                let description = document.description();
+                let counts = *document.netid() == known && description.sequence >= least;
+                description.successor.filter(|_| counts)
+            });
+            let Some(next) = next else { return false };
+            (known, least) = (next, 0);
+        }
+        false
+    }
+
+    /// Whether nothing in `other`, about the same key, is newer than what is here.
+    pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
+        let entry = |pinned: &Self| pinned.entry.as_ref().map(|entry| entry.sequence);
+        self.sequence() >= other.sequence() && entry(self) >= entry(other)
+    }
+
     /// Documents below it are older than what was seen.
     pub(crate) fn sequence(&self) -> u64 {
         self.document.as_ref().map_or(0, |document| document.description().sequence)
@@ -120,9 +165,14 @@ impl Pins {
     }
 }
 
-/// The key as text on a line of its own, then the document, if any.
+/// The key as text on a line of its own, in which the directory's key, number and end of an entry
+/// may follow; then the document, if any.
 fn encode(pinned: &Pinned) -> Vec<u8> {
-    let mut bytes = format!("{}\n", pinned.netid).into_bytes();
+    let mut line = pinned.netid.to_string();
+    if let Some(PinnedEntry { directory, sequence, expires }) = &pinned.entry {
+        line = format!("{line} {directory} {sequence} {}", expires.0);
+    }
+    let mut bytes = (line + "\n").into_bytes();
     bytes.extend(pinned.document.iter().flat_map(EntityDocument::encode));
     bytes
 }
@@ -130,14 +180,24 @@ fn encode(pinned: &Pinned) -> Vec<u8> {
 fn decode(bytes: &[u8]) -> Option<Pinned> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = bytes.split_at(end);
-    let netid: NetId = str::from_utf8(line).ok()?.parse().ok()?;
+    let words: Vec<&str> = str::from_utf8(line).ok()?.split(' ').collect();
+    let (netid, entry) = match words[..] {
+        [netid] => (netid, None),
+        [netid, directory, sequence, expires] => {
+            let (sequence, expires) = (sequence.parse().ok()?, UnixTime(expires.parse().ok()?));
+            let directory = directory.parse().ok()?;
+            (netid, Some(PinnedEntry { directory, sequence, expires }))
+        }
+        _ => return None,
+    };
+    let netid: NetId = netid.parse().ok()?;
     let document = match rest.get(1..)? {
         [] => None,
         rest => Some(EntityDocument::decode(rest).ok()?),
     };
     let is_one = document.as_ref().is_none_or(|document| *document.netid() == netid);
-    is_one.then_some(Pinned { netid, document })
+    is_one.then_some(Pinned { netid, document, entry })
 }
 
-/// A line with a key and a document.
-const MAX_FILE: u64 = 128 + MAX_ENTITY_BYTES as u64;
+/// A line with two keys and two numbers, and a document.
+const MAX_FILE: u64 = 256 + MAX_ENTITY_BYTES as u64;

@@ -2,10 +2,12 @@
 
 use crate::Task;
 
-/// Gets pages from web servers, to the rules of R-NET-10: HTTPS with a certificate that a public
-/// authority vouches for, no redirect, 16 KiB at most, public addresses only.
+/// Gets pages from web servers, to the rules of R-NET-10: HTTPS with a certificate that an
+/// authority vouches for, no redirect, 16 KiB at most, and public addresses only where it is a
+/// domain that is asked.
 pub trait Web: Send + Sync + 'static {
-    /// Gets `https://<host><path>`. May be dropped at any time.
+    /// Gets `https://<host><path>`; the host of a directory may have a port behind it. May be
+    /// dropped at any time.
     fn get<'a>(&'a self, host: &'a str, path: &'a str) -> Task<'a, Result<Vec<u8>, WebError>>;
 }
 
@@ -13,10 +15,19 @@ pub trait Web: Send + Sync + 'static {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebError {
-    /// No server answers, or it has no such page.
+    /// No server answers, or it has no page to give now.
     #[error("{reason}")]
     Absent {
         /// What happened.
+        reason: String,
+    },
+    /// The server knows of no such page.
+    #[error("the server says 404 Not Found")]
+    Missing,
+    /// Nobody who is believed vouches for the server.
+    #[error("{reason}")]
+    Certificate {
+        /// What is wrong with its certificate.
         reason: String,
     },
     /// There is an answer that must not be believed.
@@ -51,4 +62,13 @@ pub enum Txt {
         /// What happened.
         reason: String,
     },
+}
+
+/// A system without DNS servers.
+pub(crate) struct NoDns;
+
+impl Dns for NoDns {
+    fn txt<'a>(&'a self, _: &'a str) -> Task<'a, Txt> {
+        Box::pin(async { Txt::Absent { reason: "no DNS servers are configured".to_owned() } })
+    }
 }

@@ -40,7 +40,7 @@ impl Dns for Fake {
 }
 
 /// Asked for anything, it fails the test.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Web for Nobody {
     fn get<'a>(&'a self, host: &'a str, _: &'a str) -> Task<'a, Result<Vec<u8>, WebError>> {

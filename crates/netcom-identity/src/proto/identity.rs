@@ -169,6 +169,34 @@ pub struct SignedEnrollment {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
+/// What a directory says about a name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryEntry {
+    /// The whole name, in small letters and without a dot at its end.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// An encoded SignedEntityDocument, which lists the name.
+    #[prost(bytes = "vec", tag = "2")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+    /// An entry replaces those of the same directory and name with a lower sequence.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    /// Seconds since 1970; when the directory signed it.
+    #[prost(uint64, tag = "4")]
+    pub issued: u64,
+    /// Seconds since 1970; invalid from this second on.
+    #[prost(uint64, tag = "5")]
+    pub expires: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedDirectoryEntry {
+    /// An encoded DirectoryEntry.
+    #[prost(bytes = "vec", tag = "1")]
+    pub entry: ::prost::alloc::vec::Vec<u8>,
+    /// By the key of the directory.
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Role {

@@ -4,7 +4,7 @@
 mod identity;
 
 pub(crate) use identity::{
-    CertificateExtension, Enrollment, EntityDocument, MetadataEntry, NodeRecord, Representation,
-    Role, Service, SignedEnrollment, SignedEntityDocument, SignedNodeRecord, SignedStatement,
-    Statement,
+    CertificateExtension, DirectoryEntry, Enrollment, EntityDocument, MetadataEntry, NodeRecord,
+    Representation, Role, Service, SignedDirectoryEntry, SignedEnrollment, SignedEntityDocument,
+    SignedNodeRecord, SignedStatement, Statement,
 };

@@ -3,6 +3,7 @@
 mod certificates;
 mod decoders;
 mod entities;
+mod entries;
 mod names;
 mod netids;
 mod records;

@@ -6,11 +6,10 @@ use std::{
 };
 
 use netcom_discovery::{
-    Discovery, DiscoveryConfig, MdnsConfig, Named, PetnameBook, Scope, names::Names,
+    Discovery, DiscoveryConfig, MdnsConfig, Named, PetnameBook, Scope,
+    names::{Directories, DottedName, Names},
 };
-use netcom_identity::{
-    DomainName, Metadata, Multiaddr, NetId, Representation, Role, SecretKey, Target,
-};
+use netcom_identity::{Metadata, Multiaddr, NetId, Representation, Role, SecretKey, Target};
 use netcom_session::InstanceId;
 use netcom_transport::{Transport, TransportConfig};
 use parking_lot::{Mutex, RwLock};
@@ -83,7 +82,8 @@ pub struct NodeBuilder {
     mdns: Option<MdnsConfig>,
     registry: Option<PathBuf>,
     names: Option<Names>,
-    fixed_names: Vec<(DomainName, NetId)>,
+    fixed_names: Vec<(DottedName, NetId)>,
+    directories: Directories,
 }
 
 impl NodeBuilder {
@@ -111,8 +111,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Demands that the node speaks for whom is named, by the key or the proof of the data directory
-    /// or whatever else was given: otherwise it is not made. Without a
+    /// Demands that the node speaks for whom is named, by the key or the proof of the data
+    /// directory or whatever else was given: otherwise it is not made. Without a
     /// [`data_dir`](Self::data_dir), the user's own is taken if there is one. Default: no demand.
     #[must_use]
     pub fn speaks_for(mut self, whom: impl Into<Target>) -> Self {
@@ -226,10 +226,19 @@ impl NodeBuilder {
         self
     }
 
-    /// Gives a domain a key that nobody is asked about; repeatable. Default: none.
+    /// Gives a name with dots a key that nobody is asked about; repeatable. Default: none.
     #[must_use]
-    pub fn fixed_name(mut self, domain: DomainName, netid: NetId) -> Self {
-        self.fixed_names.push((domain, netid));
+    pub fn fixed_name(mut self, name: impl Into<DottedName>, netid: NetId) -> Self {
+        self.fixed_names.push((name.into(), netid));
+        self
+    }
+
+    /// Sets who answers the names under which suffix, `alice.netcom` for one. A node that looks no
+    /// further than its host asks directories at loopback addresses alone. Default: none, and such
+    /// names are refused.
+    #[must_use]
+    pub fn directories(mut self, directories: Directories) -> Self {
+        self.directories = directories;
         self
     }
 
@@ -382,6 +391,7 @@ impl NodeBuilder {
             names: NodeNames {
                 given: self.names.clone(),
                 fixed: self.fixed_names.clone(),
+                directories: self.directories.clone(),
                 may_ask: scope >= Scope::Lan && !self.is_local,
                 data: self.data_dir.clone(),
                 ..NodeNames::default()

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use netcom_discovery::Named;
+use netcom_discovery::{Named, names::Resolved};
 use netcom_identity::{MAX_DELEGATIONS, Multiaddr, NetId, PeerId, Petname, Target};
 use netcom_session::{Code, LinkKind, State};
 use netcom_transport::Link;
@@ -72,6 +72,14 @@ impl Wanted {
     /// one has to be asked again.
     fn is_narrowed(&self) -> bool {
         self.lowest_sequence > 0 || self.delegations < MAX_DELEGATIONS
+    }
+
+    /// Takes over what a name with dots led to.
+    fn take(&mut self, resolved: Resolved) {
+        self.netid = Some(resolved.netid);
+        self.lowest_sequence = resolved.lowest_sequence;
+        self.delegations = resolved.delegations;
+        self.hints = by_peer(resolved.hints);
     }
 }
 
@@ -178,8 +186,8 @@ impl Failover for Mover {
 }
 
 impl Shared {
-    /// Says whom a target means: a literal, else the petname book, else whoever vouches for a
-    /// domain. Names of directories are never looked up anywhere yet.
+    /// Says whom a target means: a literal, else the petname book, else the directory of its
+    /// suffix, else whoever vouches for a domain.
     async fn resolve(&self, target: Target) -> Result<Wanted, ConnectError> {
         let mut wanted = Wanted {
             target,
@@ -211,12 +219,13 @@ impl Shared {
                 }
                 wanted.hints = by_peer(addresses);
             }
+            Target::Directory(name) => {
+                let resolved = self.names.get().directory(name, unix_now()).await?;
+                wanted.take(resolved);
+            }
             Target::Domain(domain) => {
                 let resolved = self.names.get().domain(domain, unix_now()).await?;
-                wanted.netid = Some(resolved.netid);
-                wanted.lowest_sequence = resolved.lowest_sequence;
-                wanted.delegations = resolved.delegations;
-                wanted.hints = by_peer(resolved.hints);
+                wanted.take(resolved);
             }
             other => return Err(ConnectError::NameUnsupported { name: other.to_string() }),
         }

@@ -23,7 +23,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use netcom_discovery::{Named, Scope};
-use netcom_identity::{Multiaddr, NetId, PeerId, Representation, Role, Target, Ticket};
+use netcom_identity::{
+    DirectorySuffixes, Multiaddr, NetId, PeerId, Representation, Role, Target, Ticket,
+};
 
 pub use self::{
     builder::NodeBuilder, connect::ConnectBuilder, discover::NodeInfo, incoming::Incoming,
@@ -192,8 +194,15 @@ impl Node {
         self.connect(peer).await
     }
 
+    /// The suffixes whose names directories answer, for [`Target::parse`] to read texts as this
+    /// node means them.
+    #[must_use]
+    pub fn directory_suffixes(&self) -> &DirectorySuffixes {
+        self.shared().names.suffixes()
+    }
+
     /// Whom a text or a name means, without connecting: a petname's entry, the key behind a
-    /// domain. Cancel safe.
+    /// domain or a name of a directory. Cancel safe.
     ///
     /// # Errors
     /// [`ConnectError`] says what speaks against the name.

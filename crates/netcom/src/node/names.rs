@@ -1,15 +1,9 @@
 //! Whom a node asks about names with dots.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::{path::PathBuf, sync::OnceLock};
 
-use netcom_discovery::{
-    Task,
-    names::{Dns, Dnssec, Https, Names, Txt},
-};
-use netcom_identity::{DomainName, NetId};
+use netcom_discovery::names::{Directories, DottedName, Names};
+use netcom_identity::{DirectorySuffixes, NetId};
 
 /// What a node was told about names, and whom it asks, made when it is needed first.
 #[derive(Debug, Default)]
@@ -17,7 +11,9 @@ pub(crate) struct NodeNames {
     /// Whom to ask, if not whom the system is configured for.
     pub(crate) given: Option<Names>,
     /// What the user set.
-    pub(crate) fixed: Vec<(DomainName, NetId)>,
+    pub(crate) fixed: Vec<(DottedName, NetId)>,
+    /// Who answers the names under which suffix.
+    pub(crate) directories: Directories,
     /// Whether the node may ask beyond this machine.
     pub(crate) may_ask: bool,
     /// Where it is remembered which key a name led to.
@@ -30,34 +26,26 @@ impl NodeNames {
         self.names.get_or_init(|| {
             let names = match &self.given {
                 Some(given) => given.clone(),
-                None if self.may_ask => system(),
+                None if self.may_ask => Names::system(),
                 None => Names::offline(),
             };
             let names = names.fixed(self.fixed.iter().cloned());
+            let names = match self.directories.is_empty() {
+                true => names,
+                false => names.directories(self.directories.clone()),
+            };
             match &self.data {
                 Some(data) => names.remembering(data),
                 None => names,
             }
         })
     }
-}
 
-fn system() -> Names {
-    let dns: Arc<dyn Dns> = match Dnssec::system() {
-        Ok(dns) => Arc::new(dns),
-        Err(error) => {
-            tracing::warn!(%error, "Names are asked of web servers alone");
-            Arc::new(NoDns)
+    /// The suffixes whose names directories answer.
+    pub(crate) fn suffixes(&self) -> &DirectorySuffixes {
+        match &self.given {
+            Some(given) if self.directories.is_empty() => given.suffixes(),
+            _ => self.directories.suffixes(),
         }
-    };
-    Names::new(Arc::new(Https::new()), dns)
-}
-
-/// A system without DNS servers.
-struct NoDns;
-
-impl Dns for NoDns {
-    fn txt<'a>(&'a self, _: &'a str) -> Task<'a, Txt> {
-        Box::pin(async { Txt::Absent { reason: "no DNS servers are configured".to_owned() } })
     }
 }

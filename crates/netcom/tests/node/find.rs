@@ -98,7 +98,7 @@ async fn a_node_that_looks_no_further_than_its_host_asks_nobody_for_names_with_d
     let world = World::new();
     for scope in [Scope::Off, Scope::Host] {
         let node = world.within(scope).build().await.unwrap();
-        for (name, code) in [("alice.netcom", "name_unsupported"), ("example.org", "name_offline")]
+        for (name, code) in [("alice.netcom", "name_no_directory"), ("example.org", "name_offline")]
         {
             let error = node.connect(name.parse::<Target>().unwrap()).await.unwrap_err();
             assert_eq!(error.code(), code);
@@ -115,8 +115,8 @@ async fn a_domain_whose_key_the_user_set_leads_to_whoever_proves_that_key() {
     answer_as(&server, "here");
     let node = world
         .within(Scope::Host)
-        .fixed_name("example.org".parse().unwrap(), alice.net_id())
-        .fixed_name("example.com".parse().unwrap(), mallory);
+        .fixed_name("example.org".parse::<netcom::DomainName>().unwrap(), alice.net_id())
+        .fixed_name("example.com".parse::<netcom::DomainName>().unwrap(), mallory);
     let node = node.build().await.unwrap();
     let connection = within(node.connect("Example.ORG.".parse::<Target>().unwrap())).await.unwrap();
     assert_eq!(ask(&connection).await, "here");

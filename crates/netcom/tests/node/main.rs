@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod directories;
+#[expect(dead_code, reason = "the command's tests use more of it")]
+mod directory_server;
 mod entity;
 mod find;
 mod life;

@@ -1,0 +1,156 @@
+//! Directories: which ones a node asks, and what is signed for them and by them.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use netcom::{
+    DirectoryEntry, EntityDescription, EntityDocument, SecretKey, UnixTime,
+    names::{Answer, Directories, Directory, DirectoryAnswer},
+};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+
+use crate::{
+    error::bad_name,
+    identity::{NetId, entity, target},
+};
+
+/// What an entity says about itself, checked.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Document {
+    /// Who signed it.
+    netid: Py<NetId>,
+    /// The names that lead to the entity, the primary one first.
+    names: Vec<String>,
+    /// Later documents have higher ones.
+    sequence: u64,
+    /// Seconds since 1970; invalid from this second on.
+    expires: u64,
+}
+
+/// Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
+/// the JSON that web servers and directories take.
+#[pyfunction]
+pub(crate) fn sign_document(
+    py: Python<'_>,
+    netid: &NetId,
+    names: Vec<String>,
+    days: u32,
+    hints: Vec<String>,
+) -> PyResult<String> {
+    let now = now();
+    let expires = now.plus_seconds(u64::from(days) * 24 * 3600);
+    // By time, so that a later one replaces it.
+    let mut description = EntityDescription::new(now.0, expires);
+    description.names = names;
+    for hint in hints {
+        description.hints.push(hint.parse().map_err(|error| bad_name(py, &error))?);
+    }
+    let document = EntityDocument::sign(secret(py, netid)?, description);
+    let document = document.map_err(|error| bad_name(py, &error))?;
+    Ok(Answer { document, earlier: Vec::new() }.to_json())
+}
+
+/// Checks what `sign_document` returned: the signature, and that it is valid now.
+#[pyfunction]
+pub(crate) fn read_document(py: Python<'_>, text: &str) -> PyResult<Document> {
+    let answer = Answer::from_json(text.as_bytes(), now());
+    Document::new(py, &answer.map_err(|error| bad_name(py, &error))?.document)
+}
+
+/// Signs, with the key of a directory, that a name leads to the entity of a document, for so many
+/// seconds, and returns the JSON that the directory's server gives for the name.
+#[pyfunction]
+pub(crate) fn sign_entry(
+    py: Python<'_>,
+    directory: &NetId,
+    name: &str,
+    document: &str,
+    seconds: u64,
+) -> PyResult<String> {
+    let now = now();
+    let answer = Answer::from_json(document.as_bytes(), now);
+    let Answer { document, earlier } = answer.map_err(|error| bad_name(py, &error))?;
+    let (key, expires) = (secret(py, directory)?, now.plus_seconds(seconds));
+    // By time, so that a directory which lost its memory counts on.
+    let entry = DirectoryEntry::sign(key, name, document, now.0, now, expires);
+    let entry = entry.map_err(|error| bad_name(py, &error))?;
+    Ok(DirectoryAnswer { entry, earlier }.to_json())
+}
+
+/// Checks what a directory gave for a name, as of a second since 1970, by default now.
+#[pyfunction]
+pub(crate) fn read_entry(
+    py: Python<'_>,
+    directory: &Bound<'_, PyAny>,
+    name: &str,
+    answer: &str,
+    at: Option<u64>,
+) -> PyResult<Document> {
+    let directory = entity(&target(py, directory)?);
+    let directory = directory.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
+    let answer = DirectoryAnswer::from_json(answer.as_bytes(), &directory);
+    let answer = answer.map_err(|error| bad_name(py, &error))?;
+    let verified = answer.entry.verify(name, at.map_or_else(now, UnixTime));
+    verified.map_err(|error| bad_name(py, &error))?;
+    Document::new(py, answer.entry.document())
+}
+
+impl Document {
+    fn new(py: Python<'_>, document: &EntityDocument) -> PyResult<Self> {
+        let description = document.description();
+        Ok(Self {
+            netid: Py::new(py, NetId::of(*document.netid()))?,
+            names: description.names.clone(),
+            sequence: description.sequence,
+            expires: description.expires.0,
+        })
+    }
+}
+
+/// Reads `{suffix: (url, key)}` or `{suffix: (url, key, path of a certificate authority)}`.
+pub(crate) fn directories(py: Python<'_>, setting: &Bound<'_, PyAny>) -> PyResult<Directories> {
+    let mut directories = Directories::default();
+    for (suffix, value) in setting.cast::<PyDict>()? {
+        let parts = value.try_iter()?.take(4).collect::<PyResult<Vec<_>>>()?;
+        let (url, key, authority) = match &parts[..] {
+            [url, key] => (url, key, None),
+            [url, key, authority] => (url, key, Some(authority)),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "a directory is a url and a NetID, and the path of a certificate authority if \
+                     it has one of its own",
+                ));
+            }
+        };
+        let key = entity(&target(py, key)?);
+        let key = key.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
+        let directory = Directory::new(suffix.extract()?, url.extract()?, key);
+        let mut directory = directory.map_err(|error| bad_name(py, &error))?;
+        if let Some(path) = authority {
+            let mut pem = Vec::new();
+            let file = File::open(path.extract::<PathBuf>()?)?;
+            file.take(MAX_AUTHORITY).read_to_end(&mut pem)?;
+            directory = directory.authority(&pem).map_err(|error| bad_name(py, &error))?;
+        }
+        directories = directories.with(directory).map_err(|error| bad_name(py, &error))?;
+    }
+    Ok(directories)
+}
+
+fn secret<'a>(py: Python<'_>, netid: &'a NetId) -> PyResult<&'a SecretKey> {
+    netid
+        .secret()
+        .ok_or_else(|| bad_name(py, &format!("the secret of {} is not known here", netid.target())))
+}
+
+fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixTime(since.unwrap_or_default().as_secs())
+}
+
+/// What is longer is cut, and no list of certificates then.
+const MAX_AUTHORITY: u64 = 1 << 20;
