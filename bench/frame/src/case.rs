@@ -101,6 +101,24 @@ pub enum Event {
     Ended,
 }
 
+impl Measurement {
+    /// One of several turns: their middle value and tail, and all that was counted.
+    pub(crate) fn of(turns: &[Self]) -> Self {
+        let middle = |value: fn(&Self) -> Option<f64>| {
+            let mut values: Vec<f64> = turns.iter().filter_map(value).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        Self {
+            value: middle(|turn| Some(turn.value)).unwrap_or_default(),
+            count: turns.iter().map(|turn| turn.count).sum(),
+            p99: middle(|turn| turn.p99),
+            cpu_seconds: turns.iter().map(|turn| turn.cpu_seconds).sum(),
+            client: middle(|turn| turn.client),
+        }
+    }
+}
+
 impl Findings {
     /// Takes what a client says.
     pub fn note(&mut self, event: Event) {
@@ -193,6 +211,14 @@ impl Case {
         }
     }
 
+    /// Whether the two are compared within a peer: they then take turns, so that both meet the
+    /// same processors and the same other work on the machine.
+    fn is_beside(self, other: Self) -> bool {
+        let is_latency = |case: Self| case.unit() == "µs";
+        let is_streams = |case| matches!(case, Self::Streams20 | Self::Streams2000);
+        is_latency(self) && is_latency(other) || is_streams(self) && is_streams(other)
+    }
+
     /// Whether the case needs processes of its own: what others leave in memory hides sessions.
     pub fn is_apart(self) -> bool {
         self == Self::Idle
@@ -219,7 +245,29 @@ impl Plan {
         cases: Vec::new(),
     };
 
-    /// What a case takes on a machine that has nothing else to do.
+    /// The cases in their order, those together that take turns.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &[Case]> {
+        self.cases.chunk_by(|a, b| a.is_beside(*b))
+    }
+
+    /// What each turn of a set is measured by: one as long as the plan says for a case alone, else
+    /// some of half the length.
+    pub(crate) fn turns(&self, cases: &[Case]) -> Vec<Self> {
+        match cases {
+            [_] => vec![self.clone()],
+            _ => vec![
+                Self {
+                    warm_up: self.warm_up / 2,
+                    rate: self.rate / 2,
+                    latency: self.latency / 2,
+                    ..self.clone()
+                };
+                TURNS
+            ],
+        }
+    }
+
+    /// What a case takes on a machine that has nothing else to do, if it takes no turns.
     pub fn duration_of(&self, case: Case) -> Duration {
         self.warm_up
             + match case {
@@ -244,6 +292,8 @@ impl Plan {
     }
 }
 
+/// How often cases of a set come to their turn: the middle one counts.
+const TURNS: usize = 3;
 /// Until memory stays as it is, before and after.
 const SETTLING: Duration = Duration::from_secs(1);
 /// What one more idle session takes, and more than it can need.
@@ -268,6 +318,28 @@ mod tests {
 
         assert_eq!((case, read.value, read.count), (Case::Streams20, 2.5, 7));
         assert_eq!((read.p99, read.cpu_seconds), (None, Some(0.25)));
+    }
+
+    #[test]
+    fn cases_that_are_compared_within_a_peer_take_turns() {
+        let plan = Plan { cases: Case::ALL.to_vec(), ..Plan::LONG };
+        let sets: Vec<&[Case]> = plan.sets().filter(|set| set.len() > 1).collect();
+
+        let latencies = [Case::RoundTrip, Case::RoundTripInline, Case::Request].as_slice();
+        assert_eq!(sets, [latencies, &[Case::Streams20, Case::Streams2000]]);
+        assert_eq!(plan.turns(&[Case::Bulk]).len(), 1);
+        assert_eq!(plan.turns(latencies).len(), TURNS);
+    }
+
+    #[test]
+    fn of_several_turns_the_middle_value_counts() {
+        let turn =
+            |value, cpu_seconds| Measurement { value, count: 2, cpu_seconds, ..Default::default() };
+
+        let all =
+            Measurement::of(&[turn(3.0, Some(1.0)), turn(9.0, Some(1.0)), turn(1.0, Some(1.0))]);
+        assert_eq!((all.value, all.count, all.cpu_seconds, all.p99), (3.0, 6, Some(3.0), None));
+        assert_eq!(Measurement::of(&[turn(3.0, None), turn(9.0, Some(1.0))]).cpu_seconds, None);
     }
 
     #[test]
