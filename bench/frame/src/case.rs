@@ -23,6 +23,10 @@ pub enum Case {
     Request,
     /// Many requests at once on one connection.
     InFlight,
+    /// More of them, with the client's processor time for each.
+    #[serde(rename = "in_flight_100")]
+    #[value(name = "in-flight-100")]
+    InFlight100,
     /// Messages one way, counted by the receiver.
     Messages,
     /// Some streams that send at the same time.
@@ -69,6 +73,9 @@ pub struct Measurement {
     /// Processor time of both processes, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
+    /// That of the client alone, where it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cpu_seconds: Option<f64>,
     /// The same as the value for the client, where the value is the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<f64>,
@@ -114,6 +121,7 @@ impl Measurement {
             count: turns.iter().map(|turn| turn.count).sum(),
             p99: middle(|turn| turn.p99),
             cpu_seconds: turns.iter().map(|turn| turn.cpu_seconds).sum(),
+            client_cpu_seconds: turns.iter().map(|turn| turn.client_cpu_seconds).sum(),
             client: middle(|turn| turn.client),
         }
     }
@@ -141,7 +149,7 @@ impl Findings {
 }
 
 impl Case {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bulk,
         Self::BulkSlices,
         Self::BulkBoth,
@@ -149,6 +157,7 @@ impl Case {
         Self::RoundTripInline,
         Self::Request,
         Self::InFlight,
+        Self::InFlight100,
         Self::Messages,
         Self::Streams20,
         Self::Streams2000,
@@ -165,6 +174,7 @@ impl Case {
             Self::RoundTripInline => "round trip, inline",
             Self::Request => "request, 64 B, fresh stream",
             Self::InFlight => "requests, 64 in flight",
+            Self::InFlight100 => "requests, 100 in flight",
             Self::Messages => "messages of 1 KiB",
             Self::Streams20 => "20 streams",
             Self::Streams2000 => "2,000 streams",
@@ -176,7 +186,7 @@ impl Case {
     pub fn unit(self) -> &'static str {
         match self {
             Self::RoundTrip | Self::RoundTripInline | Self::Request => "µs",
-            Self::InFlight | Self::Messages => "k/s",
+            Self::InFlight | Self::InFlight100 | Self::Messages => "k/s",
             Self::Connect => "1/s",
             Self::Idle => "KiB",
             _ => "GB/s",
@@ -309,7 +319,7 @@ mod tests {
     #[test]
     fn what_a_client_says_is_read_as_it_was_meant() {
         let measured =
-            Measurement { value: 2.5, count: 7, p99: None, cpu_seconds: Some(0.25), client: None };
+            Measurement { value: 2.5, count: 7, cpu_seconds: Some(0.25), ..Measurement::default() };
         let line = serde_json::to_string(&Event::Measured(Case::Streams20, measured)).unwrap();
 
         let Event::Measured(case, read) = serde_json::from_str(&line).unwrap() else {
