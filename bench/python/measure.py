@@ -41,10 +41,10 @@ class Client(Protocol):
         """Sends the chunk again and again for that long, and waits until the server has counted
         all bytes."""
 
-    async def request(self, message: bytes) -> bytes:
+    def request(self, message: bytes, /) -> Awaitable[bytes]:
         """Sends a message as the peer makes requests, and gives the answer."""
 
-    async def request_among(self, message: bytes) -> bytes:
+    def request_among(self, message: bytes, /) -> Awaitable[bytes]:
         """A request beside others."""
 
     def facts(self) -> list[str]:
@@ -82,7 +82,7 @@ class Plan:
         plan = json.loads(text)
 
         def seconds(name: str) -> float:
-            return plan[name]["secs"] + plan[name]["nanos"] / 1e9
+            return float(plan[name]["secs"] + plan[name]["nanos"] / 1e9)
 
         times = {name: seconds(name) for name in ("warm_up", "bulk", "rate", "latency")}
         return cls(**times, cases=plan["cases"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -17,8 +17,8 @@ class Netcom:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.request = connection.request
-        self.request_among = connection.request
+        self.request: Callable[[bytes], Awaitable[bytes]] = connection.request
+        self.request_among = self.request
 
     async def bulk(self, chunk: bytes, seconds: float) -> Sent:
         stream = await self._connection.bytes_stream()
