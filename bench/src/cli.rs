@@ -23,7 +23,8 @@ pub(crate) struct Options {
     /// Rounds, each with every peer once [default: 3 with --quick, else 7].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,
-    /// Peers, by commas [default: all but rustls-chacha].
+    /// Peers, by commas [default: all but rustls-chacha, and those in Python once what they need
+    /// was fetched, as it is when they are named].
     #[arg(long, value_delimiter = ',', value_name = "PEER", conflicts_with = "all")]
     pub(crate) peers: Vec<Peer>,
     /// All peers.
@@ -54,6 +55,15 @@ impl Options {
             (false, []) => Peer::usual(),
             (false, peers) => peers.to_vec(),
         }
+    }
+
+    /// What the peers of a run that names none lack, and how it is had.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        let is_usual = !self.all && self.peers.is_empty();
+        (is_usual && !Peer::has_python()).then_some(
+            "without clients in Python: what they need is fetched when they are named, as by \
+             --peers netcom-tcp,python-netcom,python-grpc,python-libp2p, or by --all",
+        )
     }
 
     pub(crate) fn plan(&self) -> Plan {

@@ -72,8 +72,8 @@ async fn ends(peer: Peer, plan: &Plan, runs: Runs, note: &mut impl FnMut(Event))
 
 impl Server {
     async fn start(peer: Peer, runs: Runs) -> Result<Self> {
-        let mut command = program(peer)?;
-        command.arg("serve").arg(peer.name()).args(runs.args());
+        let mut command = Command::from(peer.server_command()?);
+        command.args(runs.args()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the server cannot be started")?;
         let pid = child.id().context("the server ended at once")?;
@@ -93,9 +93,9 @@ fn start_client(
     runs: Runs,
     server: &Server,
 ) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
-    let mut command = program(peer)?;
-    command.args(["call", &peer.name(), &server.contact, &server.pid.to_string()]);
-    command.arg(serde_json::to_string(plan)?).args(runs.args());
+    let mut command = Command::from(peer.client_command()?);
+    command.args([&server.contact, &server.pid.to_string(), &serde_json::to_string(plan)?]);
+    command.args(runs.args()).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().context("the client cannot be started")?;
     let stdout = child.stdout.take().expect("piped above");
@@ -135,12 +135,6 @@ async fn end(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
     }
     child.start_kill()?;
     Ok(child.wait().await?)
-}
-
-fn program(peer: Peer) -> Result<Command> {
-    let mut command = Command::new(peer.program()?);
-    command.kill_on_drop(true);
-    Ok(command)
 }
 
 const START: Duration = Duration::from_secs(15);

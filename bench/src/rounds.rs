@@ -20,6 +20,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let has_some = |peer: &Peer| plan.cases.iter().any(|&case| peer.has(case));
     let peers: Vec<Peer> = options.peers().into_iter().filter(has_some).collect();
     ensure!(!peers.is_empty(), "none of these peers has any of these cases");
+    if let Some(missing) = options.missing() {
+        eprintln!("{missing}");
+    }
     Peer::build(&peers)?;
     let machine = Machine::look();
     if machine.is_busy() {

@@ -23,6 +23,10 @@ pub enum Case {
     Request,
     /// Many requests at once on one connection.
     InFlight,
+    /// More of them, with the client's processor time for each.
+    #[serde(rename = "in_flight_100")]
+    #[value(name = "in-flight-100")]
+    InFlight100,
     /// Messages one way, counted by the receiver.
     Messages,
     /// Some streams that send at the same time.
@@ -69,6 +73,9 @@ pub struct Measurement {
     /// Processor time of both processes, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
+    /// That of the client alone, where it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cpu_seconds: Option<f64>,
     /// The same as the value for the client, where the value is the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<f64>,
@@ -101,6 +108,25 @@ pub enum Event {
     Ended,
 }
 
+impl Measurement {
+    /// One of several turns: their middle value and tail, and all that was counted.
+    pub(crate) fn of(turns: &[Self]) -> Self {
+        let middle = |value: fn(&Self) -> Option<f64>| {
+            let mut values: Vec<f64> = turns.iter().filter_map(value).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        Self {
+            value: middle(|turn| Some(turn.value)).unwrap_or_default(),
+            count: turns.iter().map(|turn| turn.count).sum(),
+            p99: middle(|turn| turn.p99),
+            cpu_seconds: turns.iter().map(|turn| turn.cpu_seconds).sum(),
+            client_cpu_seconds: turns.iter().map(|turn| turn.client_cpu_seconds).sum(),
+            client: middle(|turn| turn.client),
+        }
+    }
+}
+
 impl Findings {
     /// Takes what a client says.
     pub fn note(&mut self, event: Event) {
@@ -123,7 +149,7 @@ impl Findings {
 }
 
 impl Case {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bulk,
         Self::BulkSlices,
         Self::BulkBoth,
@@ -131,6 +157,7 @@ impl Case {
         Self::RoundTripInline,
         Self::Request,
         Self::InFlight,
+        Self::InFlight100,
         Self::Messages,
         Self::Streams20,
         Self::Streams2000,
@@ -147,6 +174,7 @@ impl Case {
             Self::RoundTripInline => "round trip, inline",
             Self::Request => "request, 64 B, fresh stream",
             Self::InFlight => "requests, 64 in flight",
+            Self::InFlight100 => "requests, 100 in flight",
             Self::Messages => "messages of 1 KiB",
             Self::Streams20 => "20 streams",
             Self::Streams2000 => "2,000 streams",
@@ -158,7 +186,7 @@ impl Case {
     pub fn unit(self) -> &'static str {
         match self {
             Self::RoundTrip | Self::RoundTripInline | Self::Request => "µs",
-            Self::InFlight | Self::Messages => "k/s",
+            Self::InFlight | Self::InFlight100 | Self::Messages => "k/s",
             Self::Connect => "1/s",
             Self::Idle => "KiB",
             _ => "GB/s",
@@ -193,6 +221,14 @@ impl Case {
         }
     }
 
+    /// Whether the two are compared within a peer: they then take turns, so that both meet the
+    /// same processors and the same other work on the machine.
+    fn is_beside(self, other: Self) -> bool {
+        let is_latency = |case: Self| case.unit() == "µs";
+        let is_streams = |case| matches!(case, Self::Streams20 | Self::Streams2000);
+        is_latency(self) && is_latency(other) || is_streams(self) && is_streams(other)
+    }
+
     /// Whether the case needs processes of its own: what others leave in memory hides sessions.
     pub fn is_apart(self) -> bool {
         self == Self::Idle
@@ -219,7 +255,29 @@ impl Plan {
         cases: Vec::new(),
     };
 
-    /// What a case takes on a machine that has nothing else to do.
+    /// The cases in their order, those together that take turns.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &[Case]> {
+        self.cases.chunk_by(|a, b| a.is_beside(*b))
+    }
+
+    /// What each turn of a set is measured by: one as long as the plan says for a case alone, else
+    /// some of half the length.
+    pub(crate) fn turns(&self, cases: &[Case]) -> Vec<Self> {
+        match cases {
+            [_] => vec![self.clone()],
+            _ => vec![
+                Self {
+                    warm_up: self.warm_up / 2,
+                    rate: self.rate / 2,
+                    latency: self.latency / 2,
+                    ..self.clone()
+                };
+                TURNS
+            ],
+        }
+    }
+
+    /// What a case takes on a machine that has nothing else to do, if it takes no turns.
     pub fn duration_of(&self, case: Case) -> Duration {
         self.warm_up
             + match case {
@@ -244,6 +302,8 @@ impl Plan {
     }
 }
 
+/// How often cases of a set come to their turn: the middle one counts.
+const TURNS: usize = 3;
 /// Until memory stays as it is, before and after.
 const SETTLING: Duration = Duration::from_secs(1);
 /// What one more idle session takes, and more than it can need.
@@ -259,7 +319,7 @@ mod tests {
     #[test]
     fn what_a_client_says_is_read_as_it_was_meant() {
         let measured =
-            Measurement { value: 2.5, count: 7, p99: None, cpu_seconds: Some(0.25), client: None };
+            Measurement { value: 2.5, count: 7, cpu_seconds: Some(0.25), ..Measurement::default() };
         let line = serde_json::to_string(&Event::Measured(Case::Streams20, measured)).unwrap();
 
         let Event::Measured(case, read) = serde_json::from_str(&line).unwrap() else {
@@ -268,6 +328,28 @@ mod tests {
 
         assert_eq!((case, read.value, read.count), (Case::Streams20, 2.5, 7));
         assert_eq!((read.p99, read.cpu_seconds), (None, Some(0.25)));
+    }
+
+    #[test]
+    fn cases_that_are_compared_within_a_peer_take_turns() {
+        let plan = Plan { cases: Case::ALL.to_vec(), ..Plan::LONG };
+        let sets: Vec<&[Case]> = plan.sets().filter(|set| set.len() > 1).collect();
+
+        let latencies = [Case::RoundTrip, Case::RoundTripInline, Case::Request].as_slice();
+        assert_eq!(sets, [latencies, &[Case::Streams20, Case::Streams2000]]);
+        assert_eq!(plan.turns(&[Case::Bulk]).len(), 1);
+        assert_eq!(plan.turns(latencies).len(), TURNS);
+    }
+
+    #[test]
+    fn of_several_turns_the_middle_value_counts() {
+        let turn =
+            |value, cpu_seconds| Measurement { value, count: 2, cpu_seconds, ..Default::default() };
+
+        let all =
+            Measurement::of(&[turn(3.0, Some(1.0)), turn(9.0, Some(1.0)), turn(1.0, Some(1.0))]);
+        assert_eq!((all.value, all.count, all.cpu_seconds, all.p99), (3.0, 6, Some(3.0), None));
+        assert_eq!(Measurement::of(&[turn(3.0, None), turn(9.0, Some(1.0))]).cpu_seconds, None);
     }
 
     #[test]

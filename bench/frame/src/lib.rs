@@ -24,6 +24,8 @@ pub const MESSAGE: usize = 64;
 pub const LETTER: usize = 1 << 10;
 /// Requests on their way at once.
 pub const IN_FLIGHT: usize = 64;
+/// The same where the client's processor time is told, as with clients in Python.
+pub const MORE_IN_FLIGHT: usize = 100;
 /// Handshakes on their way at once.
 pub const HANDSHAKES: usize = 8;
 

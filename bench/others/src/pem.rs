@@ -1,11 +1,11 @@
 //! Certificates for peers that read them from text.
 
 use anyhow::Result;
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
 
-/// A server's self-signed Ed25519 certificate, and its key.
-pub(crate) fn generate() -> Result<(String, String)> {
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+/// A server's self-signed certificate, and its key.
+pub(crate) fn generate(algorithm: &'static SignatureAlgorithm) -> Result<(String, String)> {
+    let key = KeyPair::generate_for(algorithm)?;
     let certificate = CertificateParams::new([NAME.to_owned()])?.self_signed(&key)?;
     Ok((certificate.pem(), key.serialize_pem()))
 }

@@ -7,11 +7,11 @@ use std::{
 };
 
 use ::tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     body::Body,
     client, codec,
     codegen::{BoxFuture, Service, http, http::uri::PathAndQuery},
-    server::{self, NamedService, UnaryService},
+    server::{self, ClientStreamingService, NamedService, UnaryService},
     transport::{
         Certificate, Channel, ClientTlsConfig, Identity, Server, ServerTlsConfig,
         server::TcpIncoming,
@@ -20,6 +20,7 @@ use ::tonic::{
 use anyhow::{Result, bail};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use frame::{Case, Client, Message, NoStream};
+use rcgen::PKCS_ECDSA_P256_SHA256;
 use tokio::net::TcpListener;
 
 use crate::{pem, version};
@@ -29,10 +30,11 @@ pub(crate) struct Tonic {
     channel: Channel,
 }
 
-/// Answers each call with its own message.
+/// Answers each call with its own message, or counts the bytes of a call that streams.
 #[derive(Clone)]
 struct EchoService;
 struct Answer;
+struct Count;
 
 /// Messages as bytes, without Protobuf around them.
 #[derive(Clone, Copy, Default)]
@@ -52,7 +54,8 @@ fn configuration() -> Vec<String> {
 }
 
 pub(crate) async fn serve(announce: impl FnOnce(&str)) -> Result<()> {
-    let (certificate, key) = pem::generate()?;
+    // No Ed25519: BoringSSL, which gRPC has in other languages, does not ask for it.
+    let (certificate, key) = pem::generate(&PKCS_ECDSA_P256_SHA256)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     announce(&serde_json::to_string(&(listener.local_addr()?.port(), &certificate))?);
     let identity = Identity::from_pem(certificate, key);
@@ -121,7 +124,13 @@ impl Service<http::Request<Body>> for EchoService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(async move { Ok(server::Grpc::new(Codec).unary(Answer, request).await) })
+        Box::pin(async move {
+            let mut grpc = server::Grpc::new(Codec);
+            Ok(match request.uri().path() {
+                COUNT => grpc.client_streaming(Count, request).await,
+                _ => grpc.unary(Answer, request).await,
+            })
+        })
     }
 }
 
@@ -131,6 +140,23 @@ impl UnaryService<Bytes> for Answer {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         ready(Ok(Response::new(request.into_inner())))
+    }
+}
+
+/// For clients in other languages; ours makes unary calls alone.
+impl ClientStreamingService<Bytes> for Count {
+    type Response = Bytes;
+    type Future = BoxFuture<Response<Bytes>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        Box::pin(async move {
+            let mut messages = request.into_inner();
+            let mut bytes: u64 = 0;
+            while let Some(message) = messages.message().await? {
+                bytes += message.len() as u64;
+            }
+            Ok(Response::new(Bytes::copy_from_slice(&bytes.to_be_bytes())))
+        })
     }
 }
 
@@ -169,5 +195,6 @@ impl codec::Decoder for Codec {
 }
 
 const PATH: &str = "/bench.Echo/Echo";
+const COUNT: &str = "/bench.Echo/Count";
 /// As much as ours for a stream.
 const WINDOW: u32 = 16 << 20;

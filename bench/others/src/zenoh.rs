@@ -20,6 +20,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use frame::{Case, Client, Echo, LETTER, Message, NoStream, Sent, streams};
+use rcgen::PKCS_ED25519;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
@@ -87,7 +88,7 @@ pub(crate) async fn serve(has_tls: bool, announce: impl FnOnce(&str)) -> Result<
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let (locator, certificate, config) = match has_tls {
         true => {
-            let (certificate, key) = pem::generate()?;
+            let (certificate, key) = pem::generate(&PKCS_ED25519)?;
             let certificate = BASE64.encode(certificate.as_bytes());
             let mut config = config()?;
             set(&mut config, "transport/link/tls/listen_certificate_base64", &certificate)?;

@@ -3,17 +3,18 @@
 mod libp2p;
 mod netcom;
 mod program;
+mod python;
 mod quinn;
 mod rustls;
 mod tls;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use frame::{Case, Client, Plan, measure};
 
-use self::program::Program;
+use self::{program::Program, python::Environment};
 
 /// A peer in one configuration.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
@@ -46,13 +47,26 @@ pub(crate) enum Peer {
     NetcomTcp,
     /// netcom over QUIC.
     NetcomQuic,
+    /// grpcio's asyncio interface, to tonic.
+    PythonGrpc,
+    /// py-libp2p over TCP, Noise and yamux, to rust-libp2p.
+    PythonLibp2p,
+    /// netcom's Python package over TCP, to netcom in Rust.
+    PythonNetcom,
 }
 
 impl Peer {
-    /// Those of a run that names none.
+    /// Those of a run that names none: clients in Python once their environment was made.
     pub(crate) fn usual() -> Vec<Self> {
-        let is_usual = |peer: &Self| *peer != Self::RustlsChacha;
+        let has_python = Self::has_python();
+        let is_usual =
+            |peer: &Self| *peer != Self::RustlsChacha && (has_python || !peer.is_python());
         Self::value_variants().iter().copied().filter(is_usual).collect()
+    }
+
+    /// Whether what the clients in Python need is here.
+    pub(crate) fn has_python() -> bool {
+        Environment::beside_this().is_ok_and(|environment| environment.is_made())
     }
 
     pub(crate) fn named(name: &str) -> Result<Self> {
@@ -75,6 +89,9 @@ impl Peer {
             Self::Tonic => "tonic",
             Self::NetcomTcp => "netcom, TCP",
             Self::NetcomQuic => "netcom, QUIC",
+            Self::PythonGrpc => "grpc.aio",
+            Self::PythonLibp2p => "py-libp2p",
+            Self::PythonNetcom => "netcom, Python",
         }
     }
 
@@ -108,6 +125,7 @@ impl Peer {
             Self::Tentacle => &program::TENTACLE,
             Self::ZenohTcp | Self::ZenohTls => &program::ZENOH,
             Self::Tonic => &program::TONIC,
+            Self::PythonGrpc | Self::PythonLibp2p | Self::PythonNetcom => &python::CASES,
         }
     }
 
@@ -125,14 +143,50 @@ impl Peer {
 
     /// Builds the programs of both ends, where it is not this one.
     pub(crate) fn build(peers: &[Self]) -> Result<()> {
-        let mut programs: Vec<Program> = peers.iter().filter_map(|peer| peer.elsewhere()).collect();
+        let mut programs: Vec<Program> =
+            peers.iter().filter_map(|peer| peer.server().elsewhere()).collect();
         programs.sort_unstable();
         programs.dedup();
-        programs.into_iter().try_for_each(Program::build)
+        programs.into_iter().try_for_each(Program::build)?;
+        if peers.iter().any(|peer| peer.is_python()) {
+            Environment::beside_this()?.make()?;
+        }
+        if peers.contains(&Self::PythonNetcom) {
+            Environment::beside_this()?.install_netcom()?;
+        }
+        Ok(())
     }
 
-    /// The program of both ends.
-    pub(crate) fn program(self) -> Result<PathBuf> {
+    /// Runs the peer's server.
+    pub(crate) fn server_command(self) -> Result<Command> {
+        let server = self.server();
+        let mut command = Command::new(server.program()?);
+        command.arg("serve").arg(server.name());
+        Ok(command)
+    }
+
+    /// Runs the peer's client.
+    pub(crate) fn client_command(self) -> Result<Command> {
+        let name = self.name();
+        let mut command = match self.is_python() {
+            true => Environment::beside_this()?.client(&name),
+            false => Command::new(self.program()?),
+        };
+        command.arg("call").arg(name);
+        Ok(command)
+    }
+
+    /// The peer whose server answers this one's client.
+    fn server(self) -> Self {
+        match self {
+            Self::PythonGrpc => Self::Tonic,
+            Self::PythonLibp2p => Self::Libp2pNoise,
+            Self::PythonNetcom => Self::NetcomTcp,
+            other => other,
+        }
+    }
+
+    fn program(self) -> Result<PathBuf> {
         self.elsewhere().map_or_else(|| Ok(std::env::current_exe()?), Program::path)
     }
 
@@ -149,8 +203,13 @@ impl Peer {
         matches!(self, Self::Quinn | Self::Libp2pQuic | Self::Iroh | Self::NetcomQuic)
     }
 
+    /// Whether the peer's client is written in Python, and is compared with such alone.
+    pub(crate) fn is_python(self) -> bool {
+        self.server() != self
+    }
+
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::NetcomTcp | Self::NetcomQuic)
+        matches!(self, Self::NetcomTcp | Self::NetcomQuic | Self::PythonNetcom)
     }
 
     /// Serves on loopback until the process ends, and says where by `announce`.

@@ -119,6 +119,7 @@ impl Client for Netcom {
         Case::RoundTrip,
         Case::Request,
         Case::InFlight,
+        Case::InFlight100,
         Case::Messages,
         Case::Streams20,
         Case::Streams2000,

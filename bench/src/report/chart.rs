@@ -154,10 +154,10 @@ fn cpu(report: &Report) -> Panel {
     Panel { title, is_rate: false, digits: 2, bars: report.peers.iter().filter_map(bar).collect() }
 }
 
-/// Ours over the carrier of a peer that is none of ours.
+/// Ours in the language and over the carrier of a peer that is none of ours.
 fn ours<'a>(report: &'a Report, peer: &PeerReport) -> Option<&'a PeerReport> {
-    let is_match =
-        |ours: &&PeerReport| ours.peer.is_ours() && ours.peer.is_quic() == peer.peer.is_quic();
+    let kind = |peer: &PeerReport| (peer.peer.is_python(), peer.peer.is_quic());
+    let is_match = |ours: &&PeerReport| ours.peer.is_ours() && kind(ours) == kind(peer);
     report.peers.iter().find(is_match).filter(|_| !peer.peer.is_ours())
 }
 

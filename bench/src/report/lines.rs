@@ -3,7 +3,7 @@
 use frame::Case;
 use serde::Serialize;
 
-use super::{ByRound, CaseReport, PeerReport, Spread};
+use super::{ByRound, CaseReport, PeerReport, Spread, wishes};
 use crate::peers::Peer;
 
 /// A line and what became of it.
@@ -17,6 +17,9 @@ pub(crate) struct Line {
     /// The figure itself, where the line also sets a limit to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) figure: Option<f64>,
+    /// Of the figure.
+    #[serde(skip)]
+    pub(crate) unit: &'static str,
     pub(crate) verdict: Verdict,
 }
 
@@ -31,7 +34,7 @@ pub(crate) enum Verdict {
 }
 
 /// What a line asks for.
-struct Wish {
+pub(super) struct Wish {
     of: (Peer, Figure),
     to: (Peer, Figure),
     bound: Bound,
@@ -41,29 +44,34 @@ struct Wish {
 
 /// What is compared.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Figure {
+pub(super) enum Figure {
     Of(Case),
+    /// Processor time of both ends for what one stream carries.
     Cpu,
+    /// Processor time of the client for each of many requests in flight.
+    ClientCpu,
 }
 
 #[derive(Clone, Copy)]
-enum Bound {
+pub(super) enum Bound {
     AtLeast(f64),
     AtMost(f64),
+    /// The figure itself is at most so much; the ratio is told.
+    Itself(f64),
     Nothing,
 }
 
 /// All lines of which both sides belong to the run.
 pub(super) fn lines(peers: &[PeerReport], cases: &[Case]) -> Vec<Line> {
-    wishes().iter().filter_map(|wish| wish.judge(peers, cases)).collect()
+    wishes::all().iter().filter_map(|wish| wish.judge(peers, cases)).collect()
 }
 
 impl Wish {
-    const fn new(of: (Peer, Figure), bound: Bound, to: (Peer, Figure)) -> Self {
+    pub(super) const fn new(of: (Peer, Figure), bound: Bound, to: (Peer, Figure)) -> Self {
         Self { of, to, bound, enough: None }
     }
 
-    const fn or_at_most(mut self, enough: f64) -> Self {
+    pub(super) const fn or_at_most(mut self, enough: f64) -> Self {
         self.enough = Some(enough);
         self
     }
@@ -75,11 +83,17 @@ impl Wish {
         };
         let (ours, theirs) = (find(self.of)?, find(self.to)?);
         let ratio = Spread::of_ratios(&ours, &theirs);
-        let figure = self.enough.filter(|_| !ours.is_empty());
-        let figure = figure.map(|_| Spread::of(ours.into_values()).median);
+        let has_limit = self.enough.is_some() || matches!(self.bound, Bound::Itself(_));
+        let has_figure = has_limit && !ours.is_empty();
+        let figure = has_figure.then(|| Spread::of(ours.into_values()).median);
         let is_small = self.enough.zip(figure).is_some_and(|(enough, figure)| figure <= enough);
         let verdict = match (ratio, self.bound) {
             _ if is_small => Verdict::Met,
+            (_, Bound::Itself(bound)) => match figure {
+                Some(figure) if figure <= bound => Verdict::Met,
+                Some(_) => Verdict::Missed,
+                None => Verdict::NotMeasured,
+            },
             (None, _) => Verdict::NotMeasured,
             (_, Bound::Nothing) => Verdict::Told,
             (Some(ratio), Bound::AtLeast(bound)) if ratio.median >= bound => Verdict::Met,
@@ -96,6 +110,7 @@ impl Wish {
             wanted: self.wanted(),
             ratio,
             figure,
+            unit: self.of.1.unit(),
             verdict,
         })
     }
@@ -104,6 +119,7 @@ impl Wish {
         let bound = match self.bound {
             Bound::AtLeast(bound) => format!("≥ {bound:.2}"),
             Bound::AtMost(bound) => format!("≤ {bound:.2}"),
+            Bound::Itself(bound) => format!("≤ {bound:.0} {}", self.of.1.unit()),
             Bound::Nothing => String::new(),
         };
         let enough = self.enough.map(|enough| format!(", or ≤ {enough:.0} KiB"));
@@ -116,6 +132,15 @@ impl Figure {
         match self {
             Self::Of(case) => case.title(),
             Self::Cpu => "CPU s a GiB",
+            Self::ClientCpu => "client's CPU a request, 100 in flight",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Of(case) => case.unit(),
+            Self::Cpu => "s",
+            Self::ClientCpu => "µs",
         }
     }
 
@@ -124,6 +149,7 @@ impl Figure {
         match self {
             Self::Of(case) => case,
             Self::Cpu => Case::Bulk,
+            Self::ClientCpu => Case::InFlight100,
         }
     }
 
@@ -132,53 +158,9 @@ impl Figure {
         match self {
             Self::Of(_) => CaseReport::values(found),
             Self::Cpu => found.cpu_per_gibibyte().unwrap_or_default(),
+            Self::ClientCpu => found.client_cpu_each().unwrap_or_default(),
         }
     }
-}
-
-fn wishes() -> Vec<Wish> {
-    use Bound::{AtLeast, AtMost, Nothing};
-    use Case::{
-        Bulk, BulkBoth, BulkSlices, Connect, Idle, InFlight, Messages, Request, RoundTrip,
-        RoundTripInline, Streams20, Streams2000,
-    };
-    use Figure::{Cpu, Of};
-    use Peer::{
-        Iroh, Libp2pNoise, Libp2pQuic, Libp2pTls, NetcomQuic, NetcomTcp, Quinn, Rustls, Tentacle,
-        Tonic, ZenohTcp,
-    };
-    // Most compare the same case of two.
-    let line = |of, case, bound, to| Wish::new((of, Of(case)), bound, (to, Of(case)));
-    vec![
-        line(NetcomTcp, Bulk, AtLeast(0.85), Rustls),
-        Wish::new((NetcomTcp, Of(BulkSlices)), AtLeast(0.75), (Rustls, Of(Bulk))),
-        line(NetcomTcp, BulkBoth, AtLeast(0.8), Rustls),
-        line(NetcomTcp, Bulk, AtLeast(3.0), Libp2pTls),
-        line(NetcomTcp, Bulk, AtLeast(2.0), Iroh),
-        line(NetcomTcp, Bulk, AtLeast(1.8), Tentacle),
-        line(NetcomTcp, Bulk, AtLeast(1.0), ZenohTcp),
-        line(NetcomQuic, Bulk, AtLeast(0.95), Quinn),
-        line(NetcomQuic, Bulk, AtLeast(1.1), Iroh),
-        line(NetcomQuic, Bulk, AtLeast(1.4), Libp2pQuic),
-        line(NetcomTcp, RoundTrip, AtMost(1.15), Rustls),
-        Wish::new((NetcomTcp, Of(RoundTrip)), Nothing, (Rustls, Of(RoundTripInline))),
-        Wish::new((NetcomTcp, Of(Request)), AtMost(1.3), (NetcomTcp, Of(RoundTrip))),
-        line(NetcomTcp, Request, AtMost(0.5), Libp2pTls),
-        line(NetcomTcp, Request, AtMost(0.5), Libp2pNoise),
-        line(NetcomTcp, Request, AtMost(0.9), Iroh),
-        line(NetcomTcp, InFlight, AtLeast(2.0), Libp2pTls),
-        line(NetcomTcp, InFlight, AtLeast(2.0), Libp2pNoise),
-        line(NetcomTcp, InFlight, AtLeast(1.5), Tonic),
-        line(NetcomTcp, Messages, AtLeast(2.0), Libp2pTls),
-        line(NetcomTcp, Messages, AtLeast(2.0), Libp2pNoise),
-        line(NetcomTcp, Messages, AtLeast(1.0), ZenohTcp),
-        Wish::new((NetcomTcp, Of(Streams2000)), AtLeast(0.9), (NetcomTcp, Of(Streams20))),
-        Wish::new((NetcomQuic, Of(Streams2000)), AtLeast(0.9), (NetcomQuic, Of(Streams20))),
-        line(NetcomTcp, Connect, AtLeast(0.9), Rustls),
-        Wish::new((NetcomTcp, Cpu), AtMost(1.25), (Rustls, Cpu)),
-        line(NetcomTcp, Idle, AtMost(1.25), Rustls).or_at_most(24.0),
-        line(NetcomQuic, Idle, AtMost(1.25), Quinn).or_at_most(64.0),
-    ]
 }
 
 #[cfg(test)]
@@ -257,11 +239,32 @@ mod tests {
         assert_eq!(lines[1].ratio.map(|ratio| ratio.median), Some(2.32));
     }
 
+    #[test]
+    fn processor_time_of_requests_is_judged_by_itself_and_told_beside_the_other() {
+        let judge = |micros: f64| {
+            let with_cpu = |peer, micros: f64| {
+                let mut report = report(peer, Case::InFlight100, &[(1, 40.0)]);
+                for case in report.cases.values_mut() {
+                    case.rounds[0].measurement.count = 1000;
+                    case.rounds[0].measurement.client_cpu_seconds = Some(micros / 1e3);
+                }
+                report
+            };
+            let peers = [with_cpu(Peer::PythonNetcom, micros), with_cpu(Peer::NetcomTcp, 10.0)];
+            let lines = lines(&peers, &[Case::InFlight100]);
+            let line = lines.iter().find(|line| line.figure.is_some()).unwrap();
+            (line.verdict, line.ratio.map(|ratio| ratio.median), line.wanted.clone())
+        };
+
+        assert_eq!(judge(25.0), (Verdict::Met, Some(2.5), "≤ 25 µs".to_owned()));
+        assert_eq!(judge(26.0).0, Verdict::Missed);
+    }
+
     fn report(peer: Peer, case: Case, values: &[(u32, f64)]) -> PeerReport {
         let mut report = PeerReport::new(peer);
         let rounds = values.iter().map(|&(round, value)| {
-            let (p99, cpu_seconds, client) = (None, None, None);
-            Round { round, measurement: Measurement { value, count: 1, p99, cpu_seconds, client } }
+            let measurement = Measurement { value, count: 1, ..Measurement::default() };
+            Round { round, measurement }
         });
         report.cases.entry(case).or_default().rounds.extend(rounds);
         report

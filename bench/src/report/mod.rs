@@ -5,6 +5,7 @@ mod lines;
 mod machine;
 mod spread;
 mod table;
+mod wishes;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -174,7 +175,8 @@ impl Report {
         Spread::of(self.peers.iter().flat_map(|peer| peer.others.iter().copied()))
     }
 
-    /// Ours to each of the others, in each case, and our slices to their slices.
+    /// Ours to each of the others in the same language, in each case, and our slices to their
+    /// slices.
     fn compare(&self) -> Vec<Ratio> {
         let mut ratios = Vec::new();
         let (ours, others): (Vec<_>, Vec<_>) =
@@ -182,7 +184,8 @@ impl Report {
         let itself = Case::ALL.map(|case| (case, None));
         for (case, by) in itself.into_iter().chain([(Case::Bulk, Some(Case::BulkSlices))]) {
             for of in &ours {
-                ratios.extend(others.iter().filter_map(|to| Ratio::new(of, to, case, by)));
+                let others = others.iter().filter(|to| to.peer.is_python() == of.peer.is_python());
+                ratios.extend(others.filter_map(|to| Ratio::new(of, to, case, by)));
             }
         }
         ratios
@@ -232,6 +235,15 @@ impl CaseReport {
         let each = |round: &Round| {
             let gibibytes = round.measurement.count as f64 / GIBIBYTE;
             Some((round.round, round.measurement.cpu_seconds? / gibibytes))
+        };
+        self.rounds.iter().map(each).collect()
+    }
+
+    /// Processor time of the client for each of what is counted, in µs.
+    fn client_cpu_each(&self) -> Option<ByRound> {
+        let each = |round: &Round| {
+            let seconds = round.measurement.client_cpu_seconds?;
+            Some((round.round, seconds * 1e6 / round.measurement.count as f64))
         };
         self.rounds.iter().map(each).collect()
     }

@@ -90,6 +90,8 @@ fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
     head.extend(has_cpu.then(|| "CPU s a GiB".to_owned()));
     let has_idle = cases.contains(&Case::Idle);
     head.extend(has_idle.then(|| "the same, client, KiB".to_owned()));
+    let has_client_cpu = cases.contains(&Case::InFlight100);
+    head.extend(has_client_cpu.then(|| "its client's CPU µs each".to_owned()));
     let mut rows = vec![head];
     for peer in peers.iter().filter(|peer| cases.iter().any(|case| has(peer, case))) {
         let mut row = vec![peer.title.to_owned()];
@@ -106,6 +108,10 @@ fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
         row.extend(has_cpu.then(|| or_nothing(cpu, 2)));
         let client = peer.cases.get(&Case::Idle).and_then(CaseReport::client);
         row.extend(has_idle.then(|| or_nothing(client, 0)));
+        let requests = peer.cases.get(&Case::InFlight100);
+        let cpu = requests.and_then(CaseReport::client_cpu_each);
+        let cpu = cpu.map(|rounds| Spread::of(rounds.into_values()));
+        row.extend(has_client_cpu.then(|| or_nothing(cpu, 1)));
         rows.push(row);
     }
     rows
@@ -157,7 +163,9 @@ fn lines(lines: &[Line]) -> Vec<Vec<String>> {
             Verdict::Told => "told",
             Verdict::NotMeasured => "not measured",
         };
-        let figure = line.figure.map(|figure| format!("{figure:.0} KiB, ")).unwrap_or_default();
+        let digits = usize::from(line.unit == "µs");
+        let figure = line.figure.map(|figure| format!("{figure:.digits$} {}, ", line.unit));
+        let figure = figure.unwrap_or_default();
         let ratio = line.ratio.map_or_else(|| NOTHING.to_owned(), |ratio| cell(ratio, 2));
         let ratio = figure + &ratio;
         vec![verdict.to_owned(), line.what.clone(), line.to.clone(), line.wanted.clone(), ratio]
@@ -191,7 +199,14 @@ fn grid(rows: &[Vec<String>]) -> String {
 /// Tables that are not too wide.
 const GROUPS: [&[Case]; 3] = [
     &[Case::Bulk, Case::BulkSlices, Case::BulkBoth, Case::Streams20, Case::Streams2000],
-    &[Case::RoundTrip, Case::RoundTripInline, Case::Request, Case::InFlight, Case::Messages],
+    &[
+        Case::RoundTrip,
+        Case::RoundTripInline,
+        Case::Request,
+        Case::InFlight,
+        Case::Messages,
+        Case::InFlight100,
+    ],
     &[Case::Connect, Case::Idle],
 ];
 const NOTHING: &str = "–";

@@ -31,7 +31,7 @@ pub(super) async fn measure<C: Client>(
     let each = |end: usize| growth(end) / 1024.0 / plan.sessions as f64;
     let count = plan.sessions as u64;
     drop(sessions);
-    Ok(Measurement { value: each(0), count, p99: None, cpu_seconds: None, client: Some(each(1)) })
+    Ok(Measurement { value: each(0), count, client: Some(each(1)), ..Measurement::default() })
 }
 
 async fn open<C: Client>(client: &Arc<C>, count: usize) -> Result<Sessions> {

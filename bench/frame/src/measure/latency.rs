@@ -45,7 +45,7 @@ pub(super) async fn measure<C: Client>(
     samples.sort_unstable();
     let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     let (value, p99, count) = (at(0.5), Some(at(0.99)), samples.len() as u64);
-    Ok(Measurement { value, count, p99, cpu_seconds, client: None })
+    Ok(Measurement { value, count, p99, cpu_seconds, ..Measurement::default() })
 }
 
 impl<C: Client> Way<'_, C> {

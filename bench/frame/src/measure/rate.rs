@@ -1,6 +1,7 @@
 //! What is counted over time.
 
 use std::{
+    process,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::since;
 use crate::{
-    HANDSHAKES, IN_FLIGHT, MESSAGE,
+    HANDSHAKES, IN_FLIGHT, MESSAGE, MORE_IN_FLIGHT,
     case::{Case, Measurement, Plan},
     client::{Client, Message, Sent},
     cpu,
@@ -24,11 +25,14 @@ pub(super) async fn measure<C: Client>(
 ) -> Result<Measurement> {
     run(client, case, plan.warm_up).await?;
     let before = cpu::seconds_with(server);
+    let own = cpu::seconds_of(process::id());
     let duration = if case == Case::Bulk { plan.bulk } else { plan.rate };
     let Sent { count, took } = run(client, case, duration).await?;
     let cpu_seconds = since(before, server);
+    let own = own.and_then(|own| Some(cpu::seconds_of(process::id())? - own));
+    let client_cpu_seconds = own.filter(|_| case == Case::InFlight100);
     let value = count as f64 / took.as_secs_f64() / case.scale();
-    Ok(Measurement { value, count, p99: None, cpu_seconds, client: None })
+    Ok(Measurement { value, count, cpu_seconds, client_cpu_seconds, ..Measurement::default() })
 }
 
 async fn run<C: Client>(client: &Arc<C>, case: Case, duration: Duration) -> Result<Sent> {
@@ -37,17 +41,22 @@ async fn run<C: Client>(client: &Arc<C>, case: Case, duration: Duration) -> Resu
         Case::Messages => client.messages(duration).await,
         Case::Streams20 => client.many(20, duration).await,
         Case::Streams2000 => client.many(2000, duration).await,
-        Case::InFlight => in_flight(client, duration).await,
+        Case::InFlight => in_flight(client, IN_FLIGHT, duration).await,
+        Case::InFlight100 => in_flight(client, MORE_IN_FLIGHT, duration).await,
         Case::Connect => handshakes(client, duration).await,
         _ => client.bulk(case, duration).await,
     }
 }
 
 /// As many tasks as requests may be on their way, each with one after the other.
-async fn in_flight<C: Client>(client: &Arc<C>, duration: Duration) -> Result<Sent> {
+async fn in_flight<C: Client>(
+    client: &Arc<C>,
+    requests: usize,
+    duration: Duration,
+) -> Result<Sent> {
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
-    for task in 0..IN_FLIGHT {
+    for task in 0..requests {
         let client = Arc::clone(client);
         tasks.spawn(async move {
             let message: Message = std::array::from_fn(|index| (index + task) as u8);
