@@ -32,6 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut report = Report::new(settings, machine, &peers);
     let mut progress = Progress::begin(&peers, &plan, rounds);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/latest.json");
+    let file = options.save.clone().unwrap_or(latest);
     let mut spoilt = 0;
     for round in 1..=rounds {
         progress.round(round);
@@ -54,14 +56,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 break;
             }
         }
+        // Whoever ends the run early keeps the rounds that were measured.
+        report.close(spoilt);
+        report::save(&report, &file)?;
     }
     progress.end();
-    report.close(spoilt);
     println!("{}", report::table(&report));
+    println!("{} and the chart beside it tell all rounds", file.display());
     let gaps = report.gaps();
-    let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/latest.json");
-    let file = options.save.clone().unwrap_or(latest);
-    report::save(&report, &file)?;
     ensure!(gaps == 0, "{gaps} measurements failed");
     Ok(())
 }

@@ -279,7 +279,6 @@ pub(crate) fn save(report: &Report, file: &Path) -> Result<()> {
     }
     write(file, serde_json::to_string_pretty(report)? + "\n")?;
     write(&file.with_extension("svg"), chart::svg(report))?;
-    println!("{} and the chart beside it tell all rounds", file.display());
     Ok(())
 }
 
