@@ -111,8 +111,9 @@ pub use crate::{
     error::{ConnectError, CreateError, DiscoverError, ListenError},
     events::{Events, NodeEvent},
     keys::{
-        Armor, ArmorError, Device, EnrollError, IdentityInfo, IdentityStore, KeyFileError,
-        Passphrase, PassphraseError, Revoked, Rotated, generate_key,
+        Armor, ArmorError, Device, EnrollError, IdentityInfo, IdentityStore, InvitationCode,
+        InvitationCodeError, KeyFileError, Passphrase, PassphraseError, Revoked, Rotated,
+        generate_key,
     },
     node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},
     private_file::PrivateFileError,

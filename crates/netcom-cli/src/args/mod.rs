@@ -144,6 +144,31 @@ pub(crate) enum Id {
         #[arg(long)]
         replace: bool,
     },
+    /// Let another device in by a code: shows the code and waits for it
+    Invite {
+        /// How long the device may speak for this identity
+        #[arg(long, value_name = "DAYS", default_value_t = 90)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=365))]
+        days: u32,
+        /// How many further nodes in a row it may let in; its own programs need one
+        #[arg(long, value_name = "COUNT", default_value_t = 1)]
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=2))]
+        delegations: u8,
+        /// How long the code is good for
+        #[arg(long, value_name = "MINUTES", default_value_t = 10)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=60))]
+        minutes: u32,
+        #[command(flatten)]
+        passphrase: Passphrase,
+    },
+    /// Be let in by the device that shows a code
+    Join {
+        /// The code; without it, it is asked for
+        code: Option<String>,
+        /// What people call this machine
+        #[arg(long, default_value = "")]
+        label: String,
+    },
     /// List the machines that were let in from here
     Devices,
     /// Take back that a machine speaks for this identity, as when it is lost

@@ -26,6 +26,12 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
             super::enroll::sign(context, request, *days, *delegations, passphrase)
         }
         Id::Accept { proof, replace } => super::enroll::accept(context, proof, *replace),
+        Id::Invite { days, delegations, minutes, passphrase } => {
+            let inviting =
+                super::invite::invite(context, *days, *delegations, *minutes, passphrase);
+            block_on(inviting)
+        }
+        Id::Join { code, label } => block_on(super::invite::join(context, code.as_deref(), label)),
         Id::Devices => super::enroll::devices(context),
         Id::Revoke { peer, into, passphrase } => {
             super::enroll::revoke(context, peer, into, passphrase)
@@ -36,6 +42,12 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
         }
         Id::Import { file, passphrase } => import(context, file, passphrase),
     }
+}
+
+/// The few of these commands that run a node.
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::io("no runtime", &error))?.block_on(command)
 }
 
 fn new(context: &Context) -> Outcome {

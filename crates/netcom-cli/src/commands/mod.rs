@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod enroll;
 pub(crate) mod id;
+pub(crate) mod invite;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod perf;

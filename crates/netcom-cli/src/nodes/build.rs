@@ -3,8 +3,8 @@
 use std::{env, path::Path, time::Duration};
 
 use netcom::{
-    Access, DataDirUse, Interfaces, Limits, MdnsConfig, Multiaddr, Node, NodeBuilder, Petname,
-    Role, Scope, Target,
+    Access, DataDirUse, Interfaces, InvitationCode, Limits, MdnsConfig, Multiaddr, Node,
+    NodeBuilder, Petname, Role, Scope, Target,
 };
 
 use crate::{
@@ -56,6 +56,12 @@ pub(crate) async fn build(context: &Context, kind: Kind, listen: &[Multiaddr]) -
     }
     builder = reach(context, builder)?;
     builder.build().await.map_err(|error| errors::create(&error))
+}
+
+/// A node that speaks for the key of a code and for nobody else, and lets in who knows it.
+pub(crate) async fn meeting(context: &Context, code: &InvitationCode, role: Role) -> Outcome<Node> {
+    let builder = Node::builder().netid(code.key()).access(Access::own_entity()).role(role);
+    reach(context, builder)?.build().await.map_err(|error| errors::create(&error))
 }
 
 /// A node on loopback that finds others by a folder and, with a port, by multicast DNS there.

@@ -6,7 +6,7 @@ mod services;
 mod stream;
 
 pub(crate) use self::{
-    build::{Kind, Serving, build, client, on_loopback, serving},
+    build::{Kind, Serving, build, client, meeting, on_loopback, serving},
     peer::{PathView, Peer, collect, link_name, ping},
     services::{
         FILES, MEASURE_BULK, MEASURE_ROUND_TRIPS, PERF, PERF_PIECE, PIPE, ROUND_TRIP_BYTES, Watch,

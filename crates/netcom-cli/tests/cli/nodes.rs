@@ -76,6 +76,25 @@ fn a_machine_that_was_let_in_speaks_for_the_entity_and_a_lost_one_is_named() {
 }
 
 #[test]
+fn a_second_device_joins_by_a_code_that_is_good_for_one() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    let inviting = world.start("alice", &["id", "invite"]);
+    let code = inviting.line();
+    world.run("phone", &["id", "join", "AAAA"]).failed(2, "bad_code");
+    world.run("alice", &["id", "join", &code]).failed(1, "identity_exists");
+    let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
+    assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
+    assert!(inviting.line().ends_with("\"phone\" joined"));
+    world.run("tablet", &["id", "join", &code]).failed(3, "not_found");
+    world.run("nobody", &["id", "invite"]).failed(1, "no_identity");
+
+    let (_node, _) = world.listen("phone", &[]);
+    let pinged = world.run("bob", &["ping", &alice, "-c", "1", "--json"]).ok().json();
+    assert_eq!(pinged["netid"], alice.as_str());
+}
+
+#[test]
 fn who_is_not_known_is_not_found_and_who_is_gone_is_unreachable() {
     let world = World::new();
     let nobody = world.netid("carol");

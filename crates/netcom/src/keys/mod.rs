@@ -6,6 +6,7 @@ mod document;
 mod enroll;
 mod file;
 pub(crate) mod fuzzing;
+mod invitation;
 mod seal;
 mod store;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use self::{
     devices::Device,
     document::Rotated,
     enroll::{EnrollError, Revoked},
+    invitation::{InvitationCode, InvitationCodeError},
     seal::{Passphrase, PassphraseError},
     store::{IdentityInfo, IdentityStore},
 };
