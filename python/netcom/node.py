@@ -190,12 +190,16 @@ class Node(Closable):
         """Sets who may use the node at all, by key; ``None`` for everyone."""
         self._native.allow(whom)
 
-    async def events(self) -> AsyncIterator[NodeEvent]:
+    def events(self) -> AsyncIterator[NodeEvent]:
         """What happens at the node from now on; a slow listener is told how much it missed."""
         events = self._native.events()
-        while (told := await events.next()) is not None:
-            kind, facts = told
-            yield NodeEvent(kind, **facts)
+
+        async def tell() -> AsyncIterator[NodeEvent]:
+            while (told := await events.next()) is not None:
+                kind, facts = told
+                yield NodeEvent(kind, **facts)
+
+        return tell()
 
     @property
     def commander(self) -> Commander:

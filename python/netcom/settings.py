@@ -32,7 +32,7 @@ def naming(directory: Path | None) -> tuple[dict[str, str], dict[str, tuple[str,
             table = tomllib.load(file).get("naming", {})
     except FileNotFoundError:
         return {}, {}
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadArgument(f"{path} cannot be read: {error}", code="config") from error
     try:
         names = {str(name): str(key) for name, key in table.get("static", {}).items()}

@@ -1,15 +1,18 @@
 """A node of an entity that the document talks to: answers requests and echoes streams."""
 
 import asyncio
+import contextlib
 import sys
 
 from netcom import Identity, Node, NodeRole
 
 
 async def echo(stream):
-    async with stream:
+    # Whoever leaves their stream alone harms no other.
+    with contextlib.suppress(ConnectionError):
         while data := await stream.read():
             await stream.write(data)
+        await stream.finish()
 
 
 async def echo_all(connection):

@@ -117,7 +117,8 @@ async def test_methods_of_discovery(prelude, peer, tmp_path):
     prelude["node"] = names["node"]
     [names["target_peer_id"]] = await names["node"].discover_netid(entity)
     await run(block("# Discover peer_id"), names)
-    assert [str(a).endswith(f"/p2p/{names['target_peer_id']}") for a in names["addresses"]]
+    assert names["addresses"]
+    assert all(str(a).endswith(f"/p2p/{names['target_peer_id']}") for a in names["addresses"])
     [(peer_id, info)] = names["active_nodes"].items()
     assert peer_id == names["target_peer_id"]
     assert set(names["addresses"]) == set(info["addresses"]) and dict(info["metadata"]) == {}
@@ -190,6 +191,19 @@ async def test_the_ideal_workflow(prelude, peer, tmp_path):
     await run(block("# Разработчик знает только это:"), prelude)
     assert prelude["connection"].netid == alice
     assert prelude["node"].netid == prelude["my_netid"]
+
+
+async def test_the_settings_may_fix_a_name_under_a_suffix_of_their_own(prelude, peer, tmp_path):
+    alice = await peer(tmp_path / "alice")
+    (tmp_path / "data").mkdir(mode=0o700)
+    directory = f'corp = {{ url = "https://127.0.0.1:1", key = "{NetID.generate()}" }}'
+    text = f'[naming.directories]\n{directory}\n[naming.static]\n"alice.corp" = "{alice}"\n'
+    (tmp_path / "data/config.toml").write_text(text)
+    async with Node.create() as node, node.connect("alice.corp") as connection:
+        assert connection.netid == alice
+    (tmp_path / "data/config.toml").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="config.toml"):
+        await Node.create()
 
 
 async def test_whoever_has_no_proof_is_told_how_to_get_one(prelude, tmp_path):

@@ -109,11 +109,9 @@ async def test_a_node_tells_what_happens(settings):
     alice = NetID.generate()
     async with Node.create(netid=alice, role=NodeRole.SERVER, config=settings) as server:
         events = server.events()
-        watching = asyncio.create_task(first(events, "connected"))
-        await asyncio.sleep(0)
         node = await Node.create(config=settings)
         connection = await node.connect_to_netid(alice)
-        connected = await watching
+        connected = await first(events, "connected")
         assert (connected.peer_id, connected.is_inbound) == (node.peer_id, True)
         await connection.close(7, "done")
         ended = await first(events, "disconnected")

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use netcom::{
-    ConnectError, DirectorySuffixes, Limits, Named, NodeBuilder, Role, Target, names::DottedName,
+    ConnectError, Limits, Named, NodeBuilder, Role, Target,
+    names::{Directories, DottedName},
 };
 use pyo3::{
     exceptions::PyValueError,
@@ -200,6 +201,11 @@ impl Incoming {
 
 fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder> {
     let (mut builder, mut limits) = (netcom::Node::builder(), Limits::default());
+    // Which names are domains depends on them.
+    let known = match settings.get_item("directories")? {
+        Some(setting) => directories(py, &setting)?,
+        None => Directories::default(),
+    };
     for (name, value) in settings {
         let name: String = name.extract()?;
         builder = match name.as_str() {
@@ -238,7 +244,7 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
             "metadata" => builder.metadata(metadata(&value)?),
             "names" => {
                 for (name, netid) in value.cast::<PyDict>()? {
-                    let name = DottedName::parse(name.extract()?, &DirectorySuffixes::default())
+                    let name = DottedName::parse(name.extract()?, known.suffixes())
                         .map_err(|error| bad_name(py, &error))?;
                     let Target::NetId(netid) = target(py, &netid)? else {
                         let message = format!("the key of {} is a NetID", name.as_str());

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 use netcom_identity::{Multiaddr, NetId, PeerId};
 use netcom_session::{Class, Closed, Code, DatagramError, LinkKind, Rate, State, Stats};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{
     request::{self, RequestError, RequestOptions},
@@ -145,30 +147,58 @@ impl Connection {
         options: &RequestOptions,
     ) -> Result<Bytes, RequestError> {
         let body = body.into();
-        let mut moves = 0;
-        loop {
+        let Some(failover) = self.0.failover.as_deref() else {
             self.check_open()?;
-            let hold = self.hold();
-            let making = request::request(&hold, self.0.owner, body.clone(), options);
-            let made = match &self.0.failover {
-                None => making.await,
-                Some(_) => tokio::select! {
-                    made = making => made,
-                    () = hold.lost_for(FAILOVER_PATIENCE) => Err(lost().into()),
-                },
-            };
-            match (made, &self.0.failover) {
-                (Err(error), Some(failover))
-                    if error.is_about_the_connection() && moves < MAX_MOVES =>
-                {
-                    moves += 1;
-                    let Ok((hold, reason)) = failover.reconnect(hold.peer()).await else {
-                        return Err(error);
-                    };
-                    *self.0.place.lock() = Place::new(hold, reason);
-                }
-                (made, _) => return made,
+            return request::request(&self.hold(), self.0.owner, body, options).await;
+        };
+        let deadline = Instant::now() + options.limit();
+        for move_on in (0..=MAX_MOVES).rev().map(|left| left > 0) {
+            self.check_open()?;
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let options = options.clone().timeout(rest);
+            let made = self.attempt(failover, body.clone(), &options, move_on).await;
+            if let Some(made) = made {
+                return made;
             }
+        }
+        Err(lost().into())
+    }
+
+    /// Makes a request of the node in use; `None` once there is another one in its place.
+    async fn attempt(
+        &self,
+        failover: &dyn Failover,
+        body: Bytes,
+        options: &RequestOptions,
+        move_on: bool,
+    ) -> Option<Result<Bytes, RequestError>> {
+        let hold = self.hold();
+        let mut making = pin!(request::request(&hold, self.0.owner, body, options));
+        let made = tokio::select! {
+            made = &mut making => Some(made),
+            () = hold.lost_for(FAILOVER_PATIENCE), if move_on => None,
+        };
+        let is_over = match &made {
+            Some(Err(error)) if move_on && error.is_about_the_connection() => true,
+            Some(_) => return made,
+            None => false,
+        };
+        let moving = failover.reconnect(hold.peer());
+        let moved = match is_over {
+            true => moving.await,
+            // The node may come back while another one is looked for.
+            false => tokio::select! {
+                made = &mut making => return Some(made),
+                moved = moving => moved,
+            },
+        };
+        match (moved, made) {
+            (Ok((hold, reason)), _) => {
+                *self.0.place.lock() = Place::new(hold, reason);
+                None
+            }
+            (Err(_), Some(made)) => Some(made),
+            (Err(_), None) => Some(making.await),
         }
     }
 

@@ -112,7 +112,7 @@ pub use crate::{
     events::{Events, NodeEvent},
     keys::{
         Armor, ArmorError, Device, EnrollError, IdentityInfo, IdentityStore, InvitationCode,
-        InvitationCodeError, KeyFileError, Passphrase, PassphraseError, Revoked, Rotated,
+        InvitationCodeError, KeyFileError, Passphrase, PassphraseError, Renewed, Revoked, Rotated,
         generate_key,
     },
     node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},

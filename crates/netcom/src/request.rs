@@ -77,6 +77,10 @@ impl RequestOptions {
         self
     }
 
+    pub(crate) fn limit(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sets how long the answer may be. Default: 64 MiB.
     #[must_use]
     pub fn max_answer(mut self, bytes: usize) -> Self {

@@ -175,17 +175,11 @@ pub(crate) enum Id {
     Revoke {
         /// The machine's PeerId
         peer: String,
-        /// Folder for the new proofs of the other machines
-        #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-        into: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
     },
     /// Give this identity a new key, which the old one names as its successor
     Rotate {
-        /// Folder for the new proofs of the machines that were let in
-        #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-        into: PathBuf,
         #[command(flatten)]
         passphrase: Passphrase,
     },

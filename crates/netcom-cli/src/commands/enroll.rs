@@ -7,7 +7,8 @@ use std::{
 };
 
 use netcom::{
-    Armor, Device, EnrollError, Enrollment, PeerId, Representation, UnixTime, parse_peer_id,
+    Armor, Device, EnrollError, Enrollment, PeerId, Renewed, Representation, UnixTime,
+    parse_peer_id,
 };
 use serde_json::{Value, json};
 
@@ -56,10 +57,14 @@ pub(super) fn sign(
     let proof =
         store.admit(&request, seconds, delegations, passphrase.as_ref()).map_err(enroll_failure)?;
     context.output.talk(format_args!(
-        "{} {:?} may speak for {} for {days} days; netcom id revoke takes that back",
+        "{} {:?} may speak for {} for {days} days; {}",
         request.peer_id(),
         request.label(),
         proof.netid(),
+        match store.has_identity() {
+            true => "netcom id revoke takes that back",
+            false => "it ends when this machine is revoked where the key is",
+        },
     ));
     context.output.answer(proof.to_text().trim_end(), of_proof(&proof))
 }
@@ -82,16 +87,17 @@ pub(super) fn devices(context: &Context) -> Outcome {
     context.output.answer(text.join("\n"), json!({ "devices": value }))
 }
 
-pub(super) fn revoke(context: &Context, peer: &str, into: &Path, origin: &Origin) -> Outcome {
+pub(super) fn revoke(context: &Context, peer: &str, origin: &Origin) -> Outcome {
     let peer: PeerId = parse_peer_id(peer)
         .map_err(|error| Failure::from_error(Exit::Usage, "bad_peer_id", &error))?;
     let store = context.identity()?;
     let passphrase = current(&store, origin)?;
     let revoked = store.revoke(peer, passphrase.as_ref()).map_err(enroll_failure)?;
-    let files = keep(&revoked.renewed, into)?;
+    let files = of_renewed(&revoked.renewed);
     context.output.talk(
-        "it holds for whoever sees the next document: netcom id publish; nodes of this directory \
-         that run are to be started again",
+        "it holds for whoever comes by a name and sees the next document: netcom id publish; \
+         others believe the machine until its proof ends, so does who lets this entity in by \
+         --allow; nodes of this directory that run are to be started again",
     );
     let text = format!("{peer} speaks for this identity no more{}", list(&files));
     let value = json!({
@@ -102,11 +108,11 @@ pub(super) fn revoke(context: &Context, peer: &str, into: &Path, origin: &Origin
     context.output.answer(text, value)
 }
 
-pub(super) fn rotate(context: &Context, into: &Path, origin: &Origin) -> Outcome {
+pub(super) fn rotate(context: &Context, origin: &Origin) -> Outcome {
     let store = context.identity()?;
     let passphrase = current(&store, origin)?;
     let rotated = store.rotate(passphrase.as_ref()).map_err(enroll_failure)?;
-    let files = keep(&rotated.renewed, into)?;
+    let files = of_renewed(&rotated.renewed);
     context.output.talk(format_args!(
         "publish it: netcom id publish; who knows the key itself has to be told; the old key is in \
          identity.{}.key",
@@ -121,19 +127,13 @@ pub(super) fn rotate(context: &Context, into: &Path, origin: &Origin) -> Outcome
     context.output.answer(text, value)
 }
 
-/// Writes proofs into files, each named after its node.
-fn keep(renewed: &[(Device, Representation)], into: &Path) -> Outcome<Vec<Value>> {
-    let mut files = Vec::new();
-    for (device, proof) in renewed {
-        let path = into.join(format!("{}.proof", device.peer_id));
-        std::fs::write(&path, proof.to_text()).map_err(|error| {
-            Failure::io(format_args!("{} cannot be written", path.display()), &error)
-        })?;
-        let mut value = of_device(device);
-        value["file"] = json!(path);
-        files.push(value);
-    }
-    Ok(files)
+fn of_renewed(renewed: &[Renewed]) -> Vec<Value> {
+    let value = |renewed: &Renewed| {
+        let mut value = of_device(&renewed.device);
+        value["file"] = json!(renewed.file);
+        value
+    };
+    renewed.iter().map(value).collect()
 }
 
 fn list(files: &[Value]) -> String {

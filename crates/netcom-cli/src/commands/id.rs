@@ -33,10 +33,8 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
         }
         Id::Join { code, label } => block_on(super::invite::join(context, code.as_deref(), label)),
         Id::Devices => super::enroll::devices(context),
-        Id::Revoke { peer, into, passphrase } => {
-            super::enroll::revoke(context, peer, into, passphrase)
-        }
-        Id::Rotate { into, passphrase } => super::enroll::rotate(context, into, passphrase),
+        Id::Revoke { peer, passphrase } => super::enroll::revoke(context, peer, passphrase),
+        Id::Rotate { passphrase } => super::enroll::rotate(context, passphrase),
         Id::Publish { names, days, hint, passphrase } => {
             super::publish::run(context, names, *days, hint, passphrase)
         }
@@ -123,7 +121,11 @@ pub(super) fn current(store: &IdentityStore, origin: &Origin) -> Outcome<Option<
     if !store.has_identity() {
         let folder = store.directory().path().display();
         let message = format!("there is no key to sign with in {folder}");
-        return Err(Failure::failed("no_identity", message).hint("netcom id new"));
+        let is_let_in = store.show().map_err(key_failure)?.netid.is_some();
+        return Err(Failure::failed("no_identity", message).hint(match is_let_in {
+            true => "do it where the key is: this machine was let in by it",
+            false => "netcom id new",
+        }));
     }
     let is_locked = store.show().map_err(key_failure)?.is_encrypted;
     is_locked.then(|| passphrase(origin, false)).transpose()

@@ -89,11 +89,11 @@ pub(super) async fn join(context: &Context, code: Option<&str>, label: &str) -> 
     let request = store.enroll(None, label).map_err(enroll_failure)?;
     let node = meeting(context, &code, Role::Client).await?;
     let connecting =
-        node.connect_with(code.key().net_id()).timeout(LOOKING).lookup(LOOKING).connect();
+        node.connect_with(code.key().net_id()).timeout(ANSWERING).lookup(LOOKING).connect();
     let connection = connecting.await.map_err(|error| {
         errors::connect(&error).hint("is netcom id invite running, in the same network?")
     })?;
-    let options = RequestOptions::new().protocol(format!("{NAME}/{VERSION}")).timeout(LOOKING);
+    let options = RequestOptions::new().protocol(format!("{NAME}/{VERSION}")).timeout(ANSWERING);
     let answer = connection.request_with(request.encode(), &options).await;
     let answer = answer.map_err(|error| errors::request(&error))?;
     node.close().await;
@@ -144,7 +144,9 @@ fn asked() -> Outcome<String> {
 const NAME: &str = "netcom-join";
 const VERSION: &str = "1";
 const MAX_CODE_BYTES: u64 = 256;
-/// How long the other device is looked for, and may take to answer.
-const LOOKING: Duration = Duration::from_secs(15);
+/// How long the other device is looked for.
+const LOOKING: Duration = Duration::from_secs(5);
+/// How long it may take to answer.
+const ANSWERING: Duration = Duration::from_secs(15);
 /// How long the last answer may take on its way.
 const DRAINING: Duration = Duration::from_secs(5);

@@ -86,7 +86,7 @@ fn a_second_device_joins_by_a_code_that_is_good_for_one() {
     let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
     assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
     assert!(inviting.line().ends_with("\"phone\" joined"));
-    world.run("tablet", &["id", "join", &code]).failed(3, "not_found");
+    world.run("tablet", &["id", "join", &code]).failed(3, "no_other_node");
     world.run("nobody", &["id", "invite"]).failed(1, "no_identity");
 
     let (_node, _) = world.listen("phone", &[]);

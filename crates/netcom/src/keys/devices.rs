@@ -29,7 +29,10 @@ pub struct Device {
 /// The register in a data directory: devices, and below which sequence proofs are taken back.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Register {
+    /// Proofs with a lower number are taken back.
     pub(super) lowest_sequence: u64,
+    /// The highest number that a proof got, whatever the clock says since.
+    highest_sequence: u64,
     pub(super) devices: Vec<Device>,
 }
 
@@ -53,11 +56,27 @@ impl Register {
         read.ok_or(KeyFileError::Corrupted { path, what })
     }
 
-    /// Notes a device, in place of what was noted of the same node.
+    /// The number of the next proof.
+    pub(super) fn next_sequence(&mut self, now: u64) -> u64 {
+        self.highest_sequence = now.max(self.lowest_sequence).max(self.highest_sequence + 1);
+        self.highest_sequence
+    }
+
+    /// Takes all proofs back that were given so far.
+    pub(super) fn take_back(&mut self, now: u64) {
+        self.lowest_sequence = self.next_sequence(now);
+    }
+
+    /// Notes a device. What it was given before may still be used, so the longer time and the
+    /// higher number count.
     ///
     /// # Errors
     /// There are too many.
-    pub(super) fn note(&mut self, device: Device) -> Result<(), KeyFileError> {
+    pub(super) fn note(&mut self, mut device: Device) -> Result<(), KeyFileError> {
+        if let Some(before) = self.devices.iter().find(|known| known.peer_id == device.peer_id) {
+            device.expires = device.expires.max(before.expires);
+            device.delegations = device.delegations.max(before.delegations);
+        }
         self.devices.retain(|known| known.peer_id != device.peer_id);
         if self.devices.len() >= MAX_DEVICES {
             return Err(KeyFileError::TooManyDevices);
@@ -67,7 +86,8 @@ impl Register {
     }
 
     fn to_text(&self) -> String {
-        let mut text = format!("{HEADER}\nlowest {}\n", self.lowest_sequence);
+        let Self { lowest_sequence, highest_sequence, .. } = self;
+        let mut text = format!("{HEADER}\nnumbers {lowest_sequence} {highest_sequence}\n");
         for Device { peer_id, label, expires, delegations } in &self.devices {
             text += &format!("{peer_id} {} {delegations} {label}\n", expires.0);
         }
@@ -77,7 +97,8 @@ impl Register {
     fn from_text(text: &str) -> Option<Self> {
         let text = text.strip_prefix(HEADER)?.strip_prefix('\n')?.strip_suffix("end\n")?;
         let mut lines = text.lines();
-        let lowest_sequence = lines.next()?.strip_prefix("lowest ")?.parse().ok()?;
+        let (lowest, highest) = lines.next()?.strip_prefix("numbers ")?.split_once(' ')?;
+        let (lowest_sequence, highest_sequence) = (lowest.parse().ok()?, highest.parse().ok()?);
         let device = |line: &str| {
             let mut words = line.splitn(4, ' ');
             Some(Device {
@@ -88,7 +109,8 @@ impl Register {
             })
         };
         let devices = lines.map(device).collect::<Option<Vec<_>>>()?;
-        (devices.len() <= MAX_DEVICES).then_some(Self { lowest_sequence, devices })
+        let is_short = devices.len() <= MAX_DEVICES && highest_sequence < u64::MAX;
+        is_short.then_some(Self { lowest_sequence, highest_sequence, devices })
     }
 }
 
@@ -131,7 +153,8 @@ mod tests {
     fn what_is_noted_is_read_again_and_a_device_is_noted_once() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Register::read(folder.path()).unwrap(), Register::default());
-        let mut register = Register { lowest_sequence: 7, devices: Vec::new() };
+        let mut register = Register::default();
+        register.take_back(7);
         for device in [device(1, ""), device(2, "rack 3, left"), device(1, "telephone")] {
             register.note(device).unwrap();
         }
@@ -140,6 +163,19 @@ mod tests {
         assert_eq!(read, register);
         let labels: Vec<_> = read.devices.iter().map(|device| &device.label[..]).collect();
         assert_eq!(labels, ["rack 3, left", "telephone"]);
+    }
+
+    #[test]
+    fn numbers_rise_whatever_the_clock_does_and_what_was_given_before_is_not_forgotten() {
+        let mut register = Register::default();
+        let given = register.next_sequence(1000);
+        register.take_back(500);
+        assert!(register.lowest_sequence > given);
+        assert!(register.next_sequence(400) > register.lowest_sequence);
+        register.note(device(1, "laptop")).unwrap();
+        let shorter = Device { expires: UnixTime(5), delegations: 0, ..device(1, "laptop") };
+        register.note(shorter).unwrap();
+        assert_eq!(register.devices, [device(1, "laptop")]);
     }
 
     #[test]

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use netcom_discovery::names::Answer;
-use netcom_identity::{
-    EntityDescription, EntityDocument, MAX_ENTITY_BYTES, NetId, Representation, SecretKey,
-};
+use netcom_identity::{EntityDescription, EntityDocument, MAX_ENTITY_BYTES, NetId, SecretKey};
 
 use super::{
-    Armor as _, Device, IdentityStore, KeyFileError, Passphrase,
+    Armor as _, IdentityStore, KeyFileError, Passphrase,
     devices::{Guard, Register},
-    enroll::{EnrollError, renew},
+    enroll::{EnrollError, Renewed},
     file::{self, Purpose},
     store::{fresh, present},
 };
@@ -28,7 +26,7 @@ pub struct Rotated {
     /// The key now.
     pub netid: NetId,
     /// The nodes that were let in need these proofs.
-    pub renewed: Vec<(Device, Representation)>,
+    pub renewed: Vec<Renewed>,
 }
 
 impl IdentityStore {
@@ -42,8 +40,9 @@ impl IdentityStore {
         mut description: EntityDescription,
         passphrase: Option<&Passphrase>,
     ) -> Result<Answer, EnrollError> {
-        let key = self.load(passphrase)?;
+        // First the lock: another process may be replacing the key.
         let _guard = Guard::take(self.directory().path())?;
+        let key = self.load(passphrase)?;
         let register = Register::read(self.directory().path())?;
         description.lowest_sequence = description.lowest_sequence.max(register.lowest_sequence);
         description.sequence = self.next_sequence(description.sequence)?;
@@ -62,9 +61,9 @@ impl IdentityStore {
     /// # Errors
     /// The key is not here or locked, or the directory cannot be written.
     pub fn rotate(&self, passphrase: Option<&Passphrase>) -> Result<Rotated, EnrollError> {
+        let guard = Guard::take(self.directory().path())?;
         let old = self.load(passphrase)?;
         let is_sealed = self.show()?.is_encrypted;
-        let guard = Guard::take(self.directory().path())?;
         let next = self.directory().path().join("identity.next.key");
         let key = match present(self.read(Purpose::Identity, &next))? {
             Some(begun) => begun.open(passphrase, Purpose::Identity, &next)?,
@@ -80,11 +79,11 @@ impl IdentityStore {
         private_file::replace(&next, text.as_bytes()).map_err(failed)?;
         self.name_successor(&old, key.net_id())?;
         self.set_aside(&old.net_id())?;
+        let mut register = Register::read(self.directory().path())?;
+        let renewed = self.renew(&key, &mut register)?;
+        guard.write(&register)?;
         private_file::replace(&self.identity_path(), text.as_bytes()).map_err(failed)?;
         private_file::remove(&next).map_err(failed)?;
-        let mut register = Register::read(self.directory().path())?;
-        let renewed = renew(&key, &mut register);
-        guard.write(&register)?;
         self.renew_proof(&key, &self.node_key_or_new()?)?;
         Ok(Rotated { before: old.net_id(), netid: key.net_id(), renewed })
     }

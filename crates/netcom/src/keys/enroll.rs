@@ -1,5 +1,7 @@
 //! Nodes that speak for an entity whose key is elsewhere: asking, answering, taking back.
 
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+
 use netcom_identity::{
     DelegateError, Enrollment, EnrollmentError, EntityDocumentError, NetId, PeerId, Representation,
     RepresentationError, SecretKey,
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{unix_millis, unix_now},
-    private_file,
+    private_file::{self, PrivateFileError},
 };
 
 /// Why somebody cannot be let in, or taken back.
@@ -73,7 +75,19 @@ pub struct Revoked {
     /// The proofs with a lower sequence count no more, once a document says so.
     pub lowest_sequence: u64,
     /// The others need these, since theirs were signed before.
-    pub renewed: Vec<(Device, Representation)>,
+    pub renewed: Vec<Renewed>,
+}
+
+/// A new proof for a node that was let in, to be taken there.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// Which node.
+    pub device: Device,
+    /// The proof.
+    pub proof: Representation,
+    /// Where its text is.
+    pub file: PathBuf,
 }
 
 impl IdentityStore {
@@ -132,7 +146,8 @@ impl IdentityStore {
             expires: now.plus_seconds(seconds),
             delegations,
         };
-        let terms = terms(now, seconds).delegations(delegations);
+        let number = register.next_sequence(unix_millis());
+        let terms = terms(number, now, seconds).delegations(delegations);
         let proof = if self.has_identity() {
             Representation::issue(&self.load(passphrase)?, *request.peer_id(), &terms)
         } else {
@@ -171,27 +186,41 @@ impl IdentityStore {
         }
         let key = self.load(passphrase)?;
         register.devices.retain(|device| device.peer_id != peer);
-        register.lowest_sequence = unix_millis().max(register.lowest_sequence);
-        let renewed = renew(&key, &mut register);
+        register.take_back(unix_millis());
+        let renewed = self.renew(&key, &mut register)?;
         self.renew_proof(&key, &self.node_key_or_new()?)?;
         guard.write(&register)?;
         Ok(Revoked { lowest_sequence: register.lowest_sequence, renewed })
     }
 
+    /// New proofs for the devices that still may, on the terms they have, kept in files: whatever
+    /// comes after, they are not lost.
+    pub(super) fn renew(
+        &self,
+        key: &SecretKey,
+        register: &mut Register,
+    ) -> Result<Vec<Renewed>, KeyFileError> {
+        let now = unix_now();
+        register.devices.retain(|device| device.expires > now);
+        let folder = self.directory().path().join("proofs");
+        let failed = |source| PrivateFileError::Io { path: folder.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let mut renewed = Vec::new();
+        for device in register.devices.clone() {
+            let number = register.next_sequence(unix_millis());
+            let terms = terms(number, now, device.expires.seconds_since(now));
+            let terms = terms.delegations(device.delegations);
+            let proof = Representation::issue(key, device.peer_id, &terms);
+            let file = folder.join(format!("{}.proof", device.peer_id));
+            private_file::replace(&file, proof.to_text().as_bytes())?;
+            renewed.push(Renewed { device, proof, file });
+        }
+        Ok(renewed)
+    }
+
     pub(super) fn keep_proof(&self, proof: &Representation) -> Result<(), KeyFileError> {
         Ok(private_file::replace(&self.proof_path(), proof.to_text().as_bytes())?)
     }
-}
-
-/// New proofs for the devices that still may, on the terms they have.
-pub(super) fn renew(key: &SecretKey, register: &mut Register) -> Vec<(Device, Representation)> {
-    let now = unix_now();
-    register.devices.retain(|device| device.expires > now);
-    let issue = |device: &Device| {
-        let terms = terms(now, device.expires.seconds_since(now)).delegations(device.delegations);
-        (device.clone(), Representation::issue(key, device.peer_id, &terms))
-    };
-    register.devices.iter().map(issue).collect()
 }
 
 impl EnrollError {
@@ -344,12 +373,6 @@ mod tests {
             owner.admit(&store.enroll(None, label).unwrap(), DAY, 1, None).unwrap()
         };
         let [of_lost, of_kept] = [(&lost, "lost"), (&kept, "kept")].map(|(s, l)| admit(s, l));
-        // Proofs are numbered by the millisecond, and those of the same one go on.
-        let signed = unix_millis();
-        while unix_millis() == signed {
-            std::hint::spin_loop();
-        }
-
         let stranger = netcom_identity::SecretKey::from_bytes(&[9; 32]).peer_id();
         assert_eq!(owner.revoke(stranger, None).unwrap_err().code(), "unknown_device");
         let revoked = owner.revoke(of_lost.subject(), None).unwrap();
@@ -359,7 +382,10 @@ mod tests {
             let refused = old.verify(&old.subject(), unix_now(), lowest).unwrap_err();
             assert!(matches!(refused, RepresentationError::Revoked { .. }));
         }
-        let [(device, new)] = &revoked.renewed[..] else { panic!("{revoked:?}") };
+        let [Renewed { device, proof: new, file }] = &revoked.renewed[..] else {
+            panic!("{revoked:?}")
+        };
+        assert_eq!(std::fs::read_to_string(file).unwrap(), new.to_text());
         assert_eq!((&device.label[..], new.subject()), ("kept", of_kept.subject()));
         new.verify(&new.subject(), unix_now(), lowest).unwrap();
         assert!(new.expires() <= of_kept.expires(), "nobody may for longer than before");

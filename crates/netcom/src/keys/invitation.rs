@@ -9,9 +9,9 @@ use zeroize::Zeroize as _;
 /// A secret short enough to be read out and typed: 15 symbols that nobody can guess, 75 bits, and
 /// one by which typing errors show.
 ///
-/// It stands for a key, and so for a NetID. Who invites runs a node that speaks for it; who was told
-/// the code finds that node and proves to know it, as for any other NetID. Whoever looks on sees
-/// the NetID and no more.
+/// It stands for a key, and so for a NetID. Who invites runs a node that speaks for it; who was
+/// told the code finds that node and proves to know it, as for any other NetID. Whoever looks on
+/// sees the NetID and no more.
 ///
 /// ```
 /// use netcom::InvitationCode;

@@ -21,7 +21,7 @@ pub use self::{
     armor::{Armor, ArmorError},
     devices::Device,
     document::Rotated,
-    enroll::{EnrollError, Revoked},
+    enroll::{EnrollError, Renewed, Revoked},
     invitation::{InvitationCode, InvitationCodeError},
     seal::{Passphrase, PassphraseError},
     store::{IdentityInfo, IdentityStore},
@@ -101,7 +101,8 @@ pub enum KeyFileError {
     },
     /// Nothing tells on whose behalf the node speaks any more.
     #[error(
-        "{} does not let this node speak for the identity: give its passphrase",
+        "{} does not let this node speak for the identity, or not any more: give its passphrase, \
+         or have a new proof signed",
         path.display()
     )]
     Proof {
@@ -150,6 +151,7 @@ impl KeyFileError {
                 Some("move the file away, then netcom id import BACKUP".to_owned())
             }
             Self::Newer { .. } => Some("install the newer netcom".to_owned()),
+            Self::Proof { .. } => Some("netcom id enroll, where the key is elsewhere".to_owned()),
             Self::TooManyDevices => Some("netcom id devices, netcom id revoke PEER".to_owned()),
             _ => None,
         }

@@ -219,6 +219,10 @@ impl IdentityStore {
         if self.has_identity() {
             return Err(PrivateFileError::Exists { path }.into());
         }
+        // The directory was let in by somebody, and would be somebody else.
+        if self.proof()?.is_some_and(|proof| proof.netid() != key.net_id()) {
+            return Err(PrivateFileError::Exists { path: self.proof_path() }.into());
+        }
         let text = match passphrase {
             None => file::plain(key, Purpose::Identity),
             Some(passphrase) => Zeroizing::new(file::sealed(key, Purpose::Identity, passphrase)?),
@@ -236,7 +240,7 @@ impl IdentityStore {
         identity: &SecretKey,
         node: &SecretKey,
     ) -> Result<(), KeyFileError> {
-        let terms = terms(unix_now(), STORED_SECONDS).delegations(1);
+        let terms = terms(unix_millis(), unix_now(), STORED_SECONDS).delegations(1);
         let proof = Representation::issue(identity, node.peer_id(), &terms);
         self.keep_proof(&proof)
     }
@@ -304,7 +308,7 @@ impl IdentityStore {
 impl Issuer {
     /// Lets `subject` speak for the entity from `now` on; `None` if this issuer cannot.
     pub(crate) fn issue(&self, subject: PeerId, now: UnixTime) -> Option<Representation> {
-        let terms = terms(now, PROCESS_SECONDS);
+        let terms = terms(unix_millis(), now, PROCESS_SECONDS);
         match self {
             Self::Identity(key) => Some(Representation::issue(key, subject, &terms)),
             Self::Delegate { key, chain } => chain.delegate(key, subject, &terms).ok(),
@@ -340,8 +344,8 @@ pub(super) fn fresh() -> Result<SecretKey, KeyFileError> {
 }
 
 /// Statements from `now` on, and a little before, because clocks differ.
-pub(super) fn terms(now: UnixTime, seconds: u64) -> Terms {
-    Terms::new(unix_millis(), now.minus_seconds(CLOCK_SECONDS), now.plus_seconds(seconds))
+pub(super) fn terms(sequence: u64, now: UnixTime, seconds: u64) -> Terms {
+    Terms::new(sequence, now.minus_seconds(CLOCK_SECONDS), now.plus_seconds(seconds))
 }
 
 /// Turns a missing file into none.

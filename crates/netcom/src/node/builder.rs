@@ -6,7 +6,7 @@ use std::{
 };
 
 use netcom_discovery::{
-    Discovery, DiscoveryConfig, MdnsConfig, Named, PetnameBook, Scope,
+    Discovery, DiscoveryConfig, MdnsConfig, PetnameBook, Scope,
     names::{Directories, DottedName, Names},
 };
 use netcom_identity::{Metadata, Multiaddr, NetId, Representation, Role, SecretKey, Target};
@@ -286,13 +286,15 @@ impl NodeBuilder {
     /// Whether the node speaks for whom it must speak for.
     async fn check_whom(&self, shared: &Shared, whom: Target) -> Result<(), CreateError> {
         let name = whom.to_string();
-        let resolved = shared.resolve_name(whom).await;
+        let resolved = shared.resolve_entity(whom).await;
         let resolved = resolved.map_err(|error| CreateError::Whom(Box::new(error)))?;
-        let Named::NetId(netid) = resolved else { return Err(CreateError::WhomIsNode { name }) };
-        let present: Vec<NetId> = shared.shown.read().iter().map(Representation::netid).collect();
-        if present.contains(&netid) {
+        let Some((netid, lowest)) = resolved else { return Err(CreateError::WhomIsNode { name }) };
+        let shown = shared.shown.read().clone();
+        let proven = netid.represented_by(&shared.peer, &shown, unix_now(), Some(lowest));
+        if proven.is_ok() {
             return Ok(());
         }
+        let present = shown.iter().map(Representation::netid).collect();
         let data_dir = self.data_dir.clone();
         Err(CreateError::NotRepresented { name, netid, present, data_dir })
     }

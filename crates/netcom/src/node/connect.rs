@@ -240,6 +240,16 @@ impl Shared {
         netid.or(wanted.peer.map(Named::Peer)).ok_or(ConnectError::NameUnsupported { name })
     }
 
+    /// The entity that a target means, and the lowest number of proofs for it that count; `None` if
+    /// it means a node.
+    pub(crate) async fn resolve_entity(
+        &self,
+        target: Target,
+    ) -> Result<Option<(NetId, u64)>, ConnectError> {
+        let wanted = self.resolve(target).await?;
+        Ok(wanted.netid.map(|netid| (netid, wanted.lowest_sequence)))
+    }
+
     async fn look_up_petname(
         &self,
         name: Petname,

@@ -21,7 +21,11 @@ use netcom_session::{
 use netcom_transport::LinkDriver;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{self, Instant},
+};
 
 use super::{
     AttachFailure, LinkInfo, LinkView, Sessions, StreamView,
@@ -79,6 +83,8 @@ pub(super) struct Inner {
     pub(super) receivers: Waiters,
     /// Who waits for a change of the session's state.
     pub(super) watchers: Waiters,
+    /// Since when there has been no link.
+    detached_since: Option<Instant>,
     /// Who waits for the last stream to end.
     pub(super) quieters: Waiters,
     /// Pings on their way, by number.
@@ -137,6 +143,7 @@ impl SharedSession {
             openers: Waiters::default(),
             receivers: Waiters::default(),
             watchers: Waiters::default(),
+            detached_since: None,
             quieters: Waiters::default(),
             pings: BTreeMap::new(),
             woken: Vec::new(),
@@ -292,10 +299,9 @@ impl SharedSession {
     /// Waits until no link has carried the session for so long.
     pub(crate) async fn lost_for(self: &Arc<Self>, patience: Duration) {
         loop {
-            let is_detached = |inner: &Inner| inner.engine.state() == State::Detached;
-            self.watch(|inner| is_detached(inner).then_some(())).await;
-            let back = self.watch(|inner| (!is_detached(inner)).then_some(()));
-            if tokio::time::timeout(patience, back).await.is_err() {
+            let since = self.watch(|inner| inner.detached_since).await;
+            let back = self.watch(|inner| (inner.detached_since != Some(since)).then_some(()));
+            if time::timeout_at(since + patience, back).await.is_err() {
                 return;
             }
         }
@@ -591,6 +597,7 @@ impl Inner {
             Event::Attached { link } => self.attached(link, effects),
             Event::LinkEnded { link, code } => self.link_ended(link, code, effects),
             Event::Detached => {
+                self.detached_since = Some(Instant::now());
                 effects.news.push(News::Detached);
                 effects.wakers.extend(self.watchers.all());
             }
@@ -621,6 +628,7 @@ impl Inner {
         let by_dial = self.engine.links().any(|stats| stats.id == link && stats.is_dialer);
         let bound = self.engine.bound_to();
         self.attach_failure = None;
+        self.detached_since = None;
         self.is_elsewhere = false;
         effects.news.push(News::Attached { is_new, by_dial, bound });
         effects.wakers.extend(self.watchers.all());
