@@ -105,6 +105,10 @@ async fn t_42_a_panic_at_one_sessions_deadline_leaves_the_deadlines_of_others() 
     let [first, second] = [Mortal::start().await, Mortal::start().await];
     let to_first = within(node.connect(first.target())).await.unwrap();
     let to_second = within(node.connect(second.target())).await.unwrap();
+    // A session waits for a link once the other end took it for one, which is a round trip later.
+    for connection in [&to_first, &to_second] {
+        assert!(within(connection.ping()).await.is_some());
+    }
     assert_eq!(node.commander().counters().panics, 0);
 
     first.kill();
