@@ -1,9 +1,11 @@
 """Directories: names that lead to entities, by the example's server over HTTPS on loopback."""
 
+import atexit
 import json
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -12,14 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from netcom import NetID, Node, NodeRole
 from netcom.directory import read_document, read_entry, sign_document, sign_entry
 from netcom.errors import NameRefused, NetComError, NotFound, PeerUnreachable
 
 SERVER = Path(__file__).parents[2] / "examples/python/directory_server.py"
-# A certificate for 127.0.0.1 that vouches for itself, and its key, for these tests alone.
-CERTIFICATE = Path(__file__).parent / "loopback.pem"
+# An authority of the tests, and a certificate for 127.0.0.1 that it vouches for, made each time.
+_folder = tempfile.TemporaryDirectory()
+atexit.register(_folder.cleanup)
+AUTHORITY, CERTIFICATE = Path(_folder.name, "authority.pem"), Path(_folder.name, "server.pem")
+_authority = trustme.CA()
+_authority.cert_pem.write_to_path(AUTHORITY)
+_authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(CERTIFICATE)
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "docs/protocol/vectors/names.json").read_text()
 )["entries"]
@@ -38,10 +46,10 @@ class Server:
 
     @property
     def setting(self) -> dict[str, tuple[str, str, str]]:
-        return {"netcom": (self.url, self.key, str(CERTIFICATE))}
+        return {"netcom": (self.url, self.key, str(AUTHORITY))}
 
     def ask(self, name: str, body: str | None = None) -> tuple[int, str]:
-        trust = ssl.create_default_context(cafile=str(CERTIFICATE))
+        trust = ssl.create_default_context(cafile=str(AUTHORITY))
         data = body.encode() if body is not None else None
         request = urllib.request.Request(f"{self.url}/v1/names/{name}", data)
         try:
@@ -104,7 +112,7 @@ async def test_a_directory_with_another_key_or_that_nobody_vouches_for_is_refuse
 ) -> None:
     server.ask("alice.netcom", sign_document(NetID.generate(), "alice.netcom"))
     for setting in (
-        (server.url, str(NetID.generate()), str(CERTIFICATE)),
+        (server.url, str(NetID.generate()), str(AUTHORITY)),
         (server.url, server.key),
     ):
         async with Node.create(directories={"netcom": setting}, config=settings) as node:
