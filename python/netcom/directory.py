@@ -30,7 +30,8 @@ def sign_document(
     """Signs that names lead to ``netid``, which is here with its secret: at most one domain, which
     comes first, and names of directories. ``hints`` are addresses of its nodes.
 
-    What it returns is what a directory takes, and what a domain serves.
+    What it returns is what a directory takes, and what a domain serves. It knows nothing of proofs
+    that were taken back and of keys before: for those, ``netcom id publish`` where that was done.
     """
     return _native.sign_document(netid, list(names), days, [str(hint) for hint in hints])
 

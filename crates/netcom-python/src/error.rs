@@ -87,7 +87,7 @@ macro_rules! explained {
 }
 
 explained! {
-    CreateError: |_| false;
+    CreateError: CreateError::is_retryable;
     ConnectError: ConnectError::is_retryable;
     DiscoverError: |_| true;
     EnrollError: |_| false;

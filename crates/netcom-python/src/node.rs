@@ -254,7 +254,7 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 }
                 builder
             }
-            "directories" => builder.directories(directories(py, &value)?),
+            "directories" => builder.directories(known.clone()),
             _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
         };
     }

@@ -21,10 +21,7 @@ use crate::{
     request::{self, RequestError, RequestOptions},
     service::XAuth,
     session::{Hold, LinkView, Opened, StreamHandle},
-    stream::{
-        ByteStream, Delivery, IncomingStream, MessageStream, OpenError, StreamError, XStream,
-        protocol,
-    },
+    stream::{ByteStream, IncomingStream, MessageStream, OpenError, XStream, protocol},
 };
 
 /// A connection to a peer, or to an entity through one of its nodes.
@@ -49,11 +46,6 @@ struct Place {
     hold: Hold,
     reason: String,
     has_left: bool,
-}
-
-/// What a request ends with whose node is given up.
-fn lost() -> StreamError {
-    StreamError::SessionEnded { code: Code::LINK_LOST, delivery: Delivery::Unknown }
 }
 
 /// Finds another node for a connection whose node is gone.
@@ -152,34 +144,36 @@ impl Connection {
             return request::request(&self.hold(), self.0.owner, body, options).await;
         };
         let deadline = Instant::now() + options.limit();
-        for move_on in (0..=MAX_MOVES).rev().map(|left| left > 0) {
+        let mut moves = 0;
+        loop {
             self.check_open()?;
             let rest = deadline.saturating_duration_since(Instant::now());
             let options = options.clone().timeout(rest);
-            let made = self.attempt(failover, body.clone(), &options, move_on).await;
-            if let Some(made) = made {
+            let may_move = moves < MAX_MOVES;
+            if let Some(made) = self.attempt(failover, body.clone(), &options, may_move).await {
                 return made;
             }
+            moves += 1;
         }
-        Err(lost().into())
     }
 
-    /// Makes a request of the node in use; `None` once there is another one in its place.
+    /// Makes a request of the node in use; `None` once there is another one in its place, which
+    /// only `may_move` allows.
     async fn attempt(
         &self,
         failover: &dyn Failover,
         body: Bytes,
         options: &RequestOptions,
-        move_on: bool,
+        may_move: bool,
     ) -> Option<Result<Bytes, RequestError>> {
         let hold = self.hold();
         let mut making = pin!(request::request(&hold, self.0.owner, body, options));
         let made = tokio::select! {
             made = &mut making => Some(made),
-            () = hold.lost_for(FAILOVER_PATIENCE), if move_on => None,
+            () = hold.lost_for(FAILOVER_PATIENCE), if may_move => None,
         };
         let is_over = match &made {
-            Some(Err(error)) if move_on && error.is_about_the_connection() => true,
+            Some(Err(error)) if may_move && error.is_about_the_connection() => true,
             Some(_) => return made,
             None => false,
         };

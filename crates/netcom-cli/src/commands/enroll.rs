@@ -79,6 +79,10 @@ pub(super) fn accept(context: &Context, file: &Path, replace: bool) -> Outcome {
 
 pub(super) fn devices(context: &Context) -> Outcome {
     let devices = context.identity()?.devices().map_err(key_failure)?;
+    if devices.is_empty() {
+        context.output.talk("nobody was let in from here: netcom id sign, or netcom id invite");
+        return context.output.json(json!({ "devices": [] }));
+    }
     let line = |device: &Device| {
         format!("{}  {}  {}", device.peer_id, time_left(device.expires), device.label)
     };

@@ -70,6 +70,8 @@ fn a_machine_that_was_let_in_speaks_for_the_entity_and_a_lost_one_is_named() {
     assert_eq!(device["label"], "rack 3");
     let peer = device["peer_id"].as_str().unwrap();
     world.run("alice", &["id", "revoke", peer]).ok();
+    let nobody = world.run("alice", &["id", "devices"]).ok();
+    assert!(nobody.text().is_empty() && nobody.stderr.contains("netcom id sign"));
     let gone = world.run("alice", &["id", "revoke", peer]);
     gone.failed(1, "unknown_device");
     assert!(gone.stderr.contains("try: netcom id devices"));
