@@ -168,8 +168,8 @@ pub(crate) async fn request(
     options: &RequestOptions,
 ) -> Result<Bytes, RequestError> {
     let mut exchange = None;
-    let answer = answer(session, owner, body, options, &mut exchange);
-    match time::timeout(options.timeout, answer).await {
+    let answering = answer(session, owner, body, options, &mut exchange);
+    match time::timeout(options.timeout, answering).await {
         Ok(answer) => answer,
         Err(_) => {
             let delivery = exchange.as_ref().map_or(Delivery::NotSent, Exchange::delivery);

@@ -71,7 +71,7 @@ impl Session {
         let id = StreamId::new(self.core.opened, self.core.is_keeper);
         self.core.opened += 1;
         let floor = super::config::DATA_FLOOR;
-        let mut stream = Stream::new(id, true, &self.core.peer_limits, floor, now);
+        let mut stream = Box::new(Stream::new(id, true, &self.core.peer_limits, floor, now));
         stream.class = class;
         stream.protocol = protocol;
         if let Some(send) = stream.send_existing(Flow::Data) {

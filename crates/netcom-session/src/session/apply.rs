@@ -1,7 +1,5 @@
 //! What the peer's stream frames change. Each frame is checked whole before it changes anything.
 
-use bytes::Bytes;
-
 use super::{
     config::{
         DATA_FLOOR, DUPLICATE_ALLOWANCE, MAX_FRAMES_IN_FLIGHT, MAX_SESSION_GAPS, RESETS_PER_SECOND,
@@ -66,7 +64,7 @@ impl Core {
                 // Checked on the stream before it is entered: a violation leaves no trace.
                 let received = take_data(&mut stream, &mut data, now)?;
                 self.traffic.add(received.0);
-                self.enter(*stream);
+                self.enter(stream);
             }
             Found::Known => {
                 let taken = self.change_stream(id, |stream| take_data(stream, &mut data, now));
@@ -83,7 +81,7 @@ impl Core {
             return Err(Violation::new(Code::TOO_MANY_GAPS));
         }
         if let Some(open) = data.open {
-            self.describe(id, &open, now);
+            self.describe(id, open, now);
         }
         self.stop_released(id, flow);
         self.after_data(id, flow);
@@ -96,7 +94,7 @@ impl Core {
             Found::Retired => return Ok(Effect::Useless),
             Found::Embryo(mut stream) => {
                 take_reset(&mut stream, &reset, now)?;
-                self.enter(*stream);
+                self.enter(stream);
             }
             Found::Known => {
                 let taken = self.change_stream(id, |stream| take_reset(stream, &reset, now));
@@ -123,7 +121,7 @@ impl Core {
         let (id, flow) = (stop.stream, stop.flow);
         match self.find(id, now)? {
             Found::Retired => return Ok(Effect::Useless),
-            Found::Embryo(stream) => self.enter(*stream),
+            Found::Embryo(stream) => self.enter(stream),
             Found::Known => {}
         }
         let limits = self.peer_limits;
@@ -141,7 +139,7 @@ impl Core {
         let (id, flow) = (credit.stream, credit.flow);
         match self.find(id, now)? {
             Found::Retired => return Ok(Effect::Useless),
-            Found::Embryo(stream) => self.enter(*stream),
+            Found::Embryo(stream) => self.enter(stream),
             Found::Known => {}
         }
         let limits = self.peer_limits;
@@ -194,7 +192,7 @@ impl Core {
         })
     }
 
-    fn enter(&mut self, stream: Stream) {
+    fn enter(&mut self, stream: Box<Stream>) {
         self.remote.see(stream.id.index());
         self.insert(stream);
         if self.remote.grow(self.config.max_streams) {
@@ -203,7 +201,7 @@ impl Core {
     }
 
     /// The description of a stream came: the application may have it, if there is room.
-    fn describe(&mut self, id: StreamId, open: &Open, now: Time) {
+    fn describe(&mut self, id: StreamId, open: Open, now: Time) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.is_known || stream.is_accepted {
             stream.is_known = true;
@@ -211,8 +209,7 @@ impl Core {
         }
         stream.is_known = true;
         stream.class = open.class;
-        // The name must not pin the buffer it was read into.
-        stream.protocol = Bytes::copy_from_slice(&open.protocol);
+        stream.protocol = open.protocol;
         let drained = self.drain.is_some_and(|last| last.is_none_or(|last| id > last));
         if drained {
             self.refuse(id, Code::NOT_PROCESSED, now);

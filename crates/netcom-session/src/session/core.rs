@@ -229,12 +229,10 @@ impl Core {
             return;
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let class = stream.class_of(flow);
-        let protocol = stream.protocol.clone();
         let Some(send) = stream.send_existing(flow) else { return };
         if send.has_work() && !send.is_scheduled {
             send.is_scheduled = true;
-            self.scheduler.push(class, &protocol, id, flow);
+            self.scheduler.push(stream.class_of(flow), &stream.protocol, id, flow);
         }
     }
 
@@ -356,10 +354,10 @@ impl Core {
     }
 
     /// Adds a stream.
-    pub(crate) fn insert(&mut self, stream: Stream) {
+    pub(crate) fn insert(&mut self, stream: Box<Stream>) {
         self.granted += stream.granted();
         self.gaps += stream.gaps();
-        self.streams.insert(stream.id, Box::new(stream));
+        self.streams.insert(stream.id, stream);
     }
 
     /// Takes a stream out of the table, and the table's room with the last of many.

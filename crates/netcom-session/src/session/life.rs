@@ -61,16 +61,14 @@ impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) should be called, if nothing else happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        let links = self.links.iter().filter_map(|link| link.deadline(self.now));
-        let session = [
-            self.detached_until,
-            self.closing.as_ref().map(|closing| closing.deadline),
-            self.duplicates_at,
-            self.core.blocked_due,
-            self.core.paced_until,
-            self.dead.iter().filter_map(|dead| dead.deadline.filter(|_| dead.has_open())).min(),
-        ];
-        links.chain(session.into_iter().flatten()).min()
+        let closing = self.closing.as_ref().map(|closing| closing.deadline);
+        let mut due = earlier(self.detached_until, closing);
+        due = earlier(due, self.duplicates_at);
+        due = earlier(due, self.core.blocked_due);
+        due = earlier(due, self.core.paced_until);
+        let dead = self.dead.iter().map(|dead| dead.deadline.filter(|_| dead.has_open()));
+        let links = self.links.iter().map(|link| link.deadline(self.now));
+        links.chain(dead).fold(due, earlier)
     }
 
     /// Advances time: ends what took too long, repeats what has to be repeated.
@@ -278,7 +276,7 @@ impl Link {
     /// When something must happen on the link, if it is not already due.
     fn deadline(&self, now: Time) -> Option<Time> {
         let lack = self.lack_due.filter(|due| *due > now && self.may_acknowledge());
-        [lack, self.phase_deadline()].into_iter().flatten().min()
+        earlier(lack, self.phase_deadline())
     }
 
     /// When the link's phase has taken too long.
@@ -297,6 +295,14 @@ impl super::link::DeadLink {
     /// Whether frames wait for the peer's counts.
     fn has_open(&self) -> bool {
         self.tx.iter().any(|lane| !lane.held.is_empty())
+    }
+}
+
+/// The earlier of two times, of which either may never come.
+fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

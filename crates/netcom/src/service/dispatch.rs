@@ -3,11 +3,15 @@
 use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future, future::Either};
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture, Either},
+};
 use netcom_session::{Code, IncomingStream};
 use tokio::{sync::OwnedSemaphorePermit, time};
 
@@ -106,7 +110,8 @@ impl Services {
             visitor,
             protocol: stream.protocol.clone(),
         };
-        session.node().runtime.spawn(call.run(turn));
+        // In a box, since a task's future is moved a few times.
+        session.node().runtime.spawn(Box::pin(call.run(turn)));
         Ok(())
     }
 
@@ -145,9 +150,8 @@ impl Call {
         let handle = self.handle.clone();
         // A caller that gave up needs no answer, and its handler no end.
         let abandoned = poll_fn(|cx| handle.poll_stopped(cx));
-        match future::select(Box::pin(self.answer()), abandoned).await {
-            Either::Left(((), _)) => {}
-            Either::Right(_) => tracing::debug!("Request was given up by its caller"),
+        if let Either::Right(_) = future::select(pin!(self.answer()), abandoned).await {
+            tracing::debug!("Request was given up by its caller");
         }
         drop(turn);
     }
@@ -157,12 +161,12 @@ impl Call {
         let mut receiver = ByteReceiver::new(handle.clone());
         // Until the handler is done: how long it keeps the body, nobody knows.
         let mut kept = Kept::of(&handle);
-        let read = time::timeout(BODY_TIMEOUT, receiver.read_kept(max_body, &mut kept));
-        let body = match read.await {
+        let read = receiver.read_kept(max_body, &mut kept);
+        let body = match time::timeout(BODY_TIMEOUT, read).await {
             Ok(Ok(body)) => body,
             Ok(Err(StreamError::TooLarge { limit, .. })) => {
                 let text = format!("a request has at most {limit} bytes here");
-                return fail(&handle, &StreamErrorMessage::new("body_too_large", text)).await;
+                return fail(handle, StreamErrorMessage::new("body_too_large", text)).await;
             }
             Ok(Err(StreamError::NoRoom { .. })) => return handle.refuse(Code::OVERLOADED),
             // Nobody waits for an answer.
@@ -173,7 +177,7 @@ impl Call {
         let handled = AssertUnwindSafe(async move { handler(request).await }).catch_unwind().await;
         match flatten(handled, &handle) {
             Ok(answer) => send(&handle, answer).await,
-            Err(error) => fail(&handle, error.message()).await,
+            Err(error) => fail(handle, error.message().clone()).await,
         }
     }
 }
@@ -216,9 +220,12 @@ async fn send(handle: &StreamHandle, mut answer: Bytes) {
 }
 
 /// Tells the caller what went wrong and that there will be no answer.
-async fn fail(handle: &StreamHandle, message: &StreamErrorMessage) {
-    report(handle, message).await;
-    handle.refuse(Code::INTERNAL);
+fn fail(handle: StreamHandle, message: StreamErrorMessage) -> BoxFuture<'static, ()> {
+    // In a box, so that requests that succeed need not have room for it.
+    Box::pin(async move {
+        report(&handle, &message).await;
+        handle.refuse(Code::INTERNAL);
+    })
 }
 
 /// Tells the caller what went wrong, beside the data.

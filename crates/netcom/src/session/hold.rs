@@ -5,19 +5,17 @@ use std::{ops::Deref, sync::Arc};
 use super::SharedSession;
 
 /// Wants a session. Once nobody on either side does and no stream is open, it closes as idle.
+/// Clones share one claim, so that a call on a connection costs no change of the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold(Arc<Claim>);
+
 #[derive(Debug)]
-pub(crate) struct Hold(Arc<SharedSession>);
+struct Claim(Arc<SharedSession>);
 
 impl From<Arc<SharedSession>> for Hold {
     fn from(session: Arc<SharedSession>) -> Self {
         session.add_hold();
-        Self(session)
-    }
-}
-
-impl Clone for Hold {
-    fn clone(&self) -> Self {
-        Self::from(Arc::clone(&self.0))
+        Self(Arc::new(Claim(session)))
     }
 }
 
@@ -25,11 +23,11 @@ impl Deref for Hold {
     type Target = Arc<SharedSession>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.0.0
     }
 }
 
-impl Drop for Hold {
+impl Drop for Claim {
     fn drop(&mut self) {
         self.0.drop_hold();
     }

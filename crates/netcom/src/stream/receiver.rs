@@ -176,6 +176,8 @@ impl Drop for ByteReceiver {
 /// was read into, nor exists twice at its end.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
+    first: Bytes,
+    /// After the first.
     chunks: Vec<Bytes>,
     whole: BytesMut,
     length: usize,
@@ -187,7 +189,9 @@ impl Gather {
         if self.length > limit {
             return Err(StreamError::TooLarge { length: self.length, limit });
         }
-        if self.length <= COPY_BEYOND {
+        if self.length == chunk.len() {
+            self.first = chunk;
+        } else if self.length <= COPY_BEYOND {
             self.chunks.push(chunk);
         } else {
             self.join();
@@ -197,8 +201,8 @@ impl Gather {
     }
 
     pub(crate) fn finish(mut self) -> Bytes {
-        if self.whole.is_empty() && self.chunks.len() <= 1 {
-            return self.chunks.pop().unwrap_or_default();
+        if self.length == self.first.len() {
+            return self.first;
         }
         self.whole.reserve(self.length - self.whole.len());
         self.join();
@@ -206,6 +210,7 @@ impl Gather {
     }
 
     fn join(&mut self) {
+        self.whole.extend_from_slice(&std::mem::take(&mut self.first));
         self.chunks.drain(..).for_each(|chunk| self.whole.extend_from_slice(&chunk));
     }
 }
