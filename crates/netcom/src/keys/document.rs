@@ -13,7 +13,7 @@ use super::{
     store::{fresh, present},
 };
 use crate::{
-    clock::unix_now,
+    clock::{unix_millis, unix_now},
     private_file::{self, PrivateFileError},
 };
 
@@ -81,10 +81,11 @@ impl IdentityStore {
         self.set_aside(&old.net_id())?;
         let mut register = Register::read(self.directory().path())?;
         let renewed = self.renew(&key, &mut register)?;
+        let own = register.next_sequence(unix_millis());
         guard.write(&register)?;
         private_file::replace(&self.identity_path(), text.as_bytes()).map_err(failed)?;
         private_file::remove(&next).map_err(failed)?;
-        self.renew_proof(&key, &self.node_key_or_new()?)?;
+        self.renew_proof(&key, &self.node_key_or_new()?, own)?;
         Ok(Rotated { before: old.net_id(), netid: key.net_id(), renewed })
     }
 

@@ -216,7 +216,8 @@ fn damaged_and_foreign_key_files_are_refused_with_the_remedy() {
 #[test]
 fn a_given_proof_is_for_its_own_node_alone() {
     let [entity, node, other] = [(); 3].map(|()| generate_key());
-    let given = Issuer::Identity(entity).issue(node.peer_id(), unix_now()).unwrap();
+    let issuer = Issuer::Identity { key: entity, lowest: 0 };
+    let given = issuer.issue(node.peer_id(), unix_now()).unwrap();
     let refused = given.verify(&other.peer_id(), unix_now(), None).unwrap_err();
     assert!(matches!(refused, RepresentationError::WrongSubject { .. }));
     assert!(Issuer::Given(Box::new(given.clone())).issue(other.peer_id(), unix_now()).is_none());

@@ -316,8 +316,8 @@ impl NodeBuilder {
             // The predecessor that is known to be gone ran under another key.
             opened.before = None;
         }
-        if let Some(netid) = &self.netid {
-            opened.keys.issuer = Some(Issuer::Identity(netid.clone()));
+        if let Some(key) = self.netid.clone() {
+            opened.keys.issuer = Some(Issuer::Identity { key, lowest: 0 });
         }
         Ok(opened)
     }
