@@ -17,6 +17,7 @@ mod generated;
 mod naming;
 mod nodes;
 mod output;
+mod qr;
 mod settings;
 mod transfer;
 

@@ -88,10 +88,11 @@ pub use netcom_discovery::{
 };
 pub use netcom_identity::{
     DirectoryEntry, DirectoryEntryError, DirectoryName, DirectorySuffixes, DomainError, DomainName,
-    Enrollment, EnrollmentError, EntityDescription, EntityDocument, EntityDocumentError, Metadata,
-    MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId, Petname, Representation,
-    RepresentationError, Role, Role as NodeRole, SecretKey, Service as ServiceName, Target,
-    TargetError, Terms, Ticket, TicketError, UnixTime, parse_peer_id,
+    Enrollment, EnrollmentError, EntityDescription, EntityDocument, EntityDocumentError,
+    MAX_ENROLLMENT_BYTES, Metadata, MetadataError, Multiaddr, NetId, NetIdError, NodeRecord,
+    PeerId, Petname, Representation, RepresentationError, Role, Role as NodeRole, SecretKey,
+    Service as ServiceName, Target, TargetError, Terms, Ticket, TicketError, UnixTime,
+    parse_peer_id,
 };
 pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,

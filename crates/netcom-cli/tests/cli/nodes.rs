@@ -78,17 +78,30 @@ fn a_machine_that_was_let_in_speaks_for_the_entity_and_a_lost_one_is_named() {
 }
 
 #[test]
+fn what_a_machine_calls_itself_does_nothing_to_a_terminal() {
+    let world = World::new();
+    world.netid("alice");
+    let label = "\u{202e}yltsenoh";
+    let request = world.run("server", &["id", "enroll", "--label", label]).ok();
+    let signed = world.run_with("alice", &["id", "sign", "-"], &request.stdout).ok();
+    let listed = world.run("alice", &["id", "devices"]).ok();
+    assert!(listed.text().contains("\\u{202e}yltsenoh"), "{}", listed.text());
+    assert!(!listed.text().contains(label) && !signed.stderr.contains(label));
+}
+
+#[test]
 fn a_second_device_joins_by_a_code_that_is_good_for_one() {
     let world = World::new();
     let alice = world.netid("alice");
     let inviting = world.start("alice", &["id", "invite"]);
     let code = inviting.line();
-    world.run("phone", &["id", "join", "AAAA"]).failed(2, "bad_code");
-    world.run("alice", &["id", "join", &code]).failed(1, "identity_exists");
+    world.run_with("phone", &["id", "join"], b"AAAA").failed(2, "bad_code");
+    world.run("phone", &["id", "join", &code]).failed(2, "usage");
+    world.run_with("alice", &["id", "join"], code.as_bytes()).failed(1, "identity_exists");
     let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
     assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
     assert!(inviting.line().ends_with("\"phone\" joined"));
-    world.run("tablet", &["id", "join", &code]).failed(3, "no_other_node");
+    world.run_with("tablet", &["id", "join"], code.as_bytes()).failed(3, "no_other_node");
     world.run("nobody", &["id", "invite"]).failed(1, "no_identity");
 
     let (_node, _) = world.listen("phone", &[]);
