@@ -1,7 +1,8 @@
 //! Nodes that speak for an entity whose key is elsewhere: asking, answering, taking back.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+use std::path::PathBuf;
 
+use netcom_discovery::{names::MAX_ANSWER_BYTES, private_file};
 use netcom_identity::{
     DelegateError, Enrollment, EnrollmentError, EntityDocumentError, NetId, PeerId, Representation,
     RepresentationError, SecretKey, Terms,
@@ -12,10 +13,7 @@ use super::{
     devices::{Guard, Register},
     store::terms,
 };
-use crate::{
-    clock::{unix_millis, unix_now},
-    private_file::{self, PrivateFileError},
-};
+use crate::clock::{unix_millis, unix_now};
 
 /// Why somebody cannot be let in, or taken back.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +66,16 @@ pub enum EnrollError {
     UnknownDevice {
         /// Who was named.
         peer: PeerId,
+    },
+    /// The document is too long together with those of keys before, which lead to this one. Leave
+    /// out names, hints or metadata.
+    #[error(
+        "with {earlier} documents of keys before, the document is longer than the \
+         {MAX_ANSWER_BYTES} bytes that are read: leave out names or hints"
+    )]
+    TooLong {
+        /// How many documents of keys before there are.
+        earlier: usize,
     },
     /// The document that says so cannot be signed.
     #[error(transparent)]
@@ -231,8 +239,7 @@ impl IdentityStore {
         let now = unix_now();
         register.devices.retain(|device| device.expires > now);
         let folder = self.directory().path().join(RENEWED);
-        let failed = |source| PrivateFileError::Io { path: folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        private_file::make_folder(&folder)?;
         let mut renewed = Vec::new();
         for device in register.devices.clone() {
             let number = register.next_sequence(unix_millis());
@@ -302,6 +309,7 @@ impl EnrollError {
             Self::NotAllowed => "no_identity",
             Self::Delegate(_) => "delegation_refused",
             Self::UnknownDevice { .. } => "unknown_device",
+            Self::TooLong { .. } => "answer_too_long",
             Self::Document(_) => "bad_document",
         }
     }
@@ -323,7 +331,10 @@ impl EnrollError {
                 Some("let it in where the key is, or with fewer --delegations here".to_owned())
             }
             Self::UnknownDevice { .. } => Some("netcom id devices".to_owned()),
-            Self::OtherEntity { .. } | Self::Request(_) | Self::Document(_) => None,
+            Self::OtherEntity { .. }
+            | Self::Request(_)
+            | Self::TooLong { .. }
+            | Self::Document(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use netcom_discovery::private_file::{self, PrivateFileError};
 use netcom_identity::{
     MAX_REPRESENTATION_BYTES, NetId, PeerId, Representation, SecretKey, Terms, UnixTime,
 };
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     clock::{unix_millis, unix_now},
     data_dir::{DataDir, DataDirLock},
-    private_file::{self, PrivateFileError},
 };
 
 /// The identity of a data directory: the key that is me, and the node key that speaks for it.
@@ -55,6 +55,8 @@ pub(crate) struct ProcessKeys {
     pub(crate) node: SecretKey,
     /// Who may renew what the node says of itself.
     pub(crate) issuer: Option<Issuer>,
+    /// Proofs for the entity that are numbered lower were taken back here.
+    pub(crate) lowest: u64,
 }
 
 /// Lets nodes speak for an entity, for a while.
@@ -171,7 +173,7 @@ impl IdentityStore {
                 node
             }
         };
-        Ok(ProcessKeys { node, issuer: Some(Issuer::Identity { key, lowest }) })
+        Ok(ProcessKeys { node, issuer: Some(Issuer::Identity { key, lowest }), lowest })
     }
 
     /// The identity's key is locked, or kept elsewhere: the stored node key speaks for it, or for
@@ -182,6 +184,7 @@ impl IdentityStore {
     ) -> Result<ProcessKeys, KeyFileError> {
         let named = present(self.identity())?.map(|file| file.public);
         let proof = self.proof()?;
+        let lowest = Register::read(self.directory.path())?.lowest_sequence;
         let stored = match (lock, &proof) {
             (Some(_), _) => Some(self.node_key_or_new()?),
             (None, Some(_)) => present(self.node_key())?,
@@ -197,19 +200,27 @@ impl IdentityStore {
         });
         match (usable, stored, lock) {
             (Some(chain), Some(node), Some(_)) => {
-                Ok(ProcessKeys { node, issuer: Some(Issuer::Given(Box::new(chain))) })
+                Ok(ProcessKeys { node, issuer: Some(Issuer::Given(Box::new(chain))), lowest })
             }
             (Some(chain), Some(key), None) => {
-                let issuer = Some(Issuer::Delegate { key, chain: Box::new(chain) });
-                Ok(ProcessKeys { node: fresh()?, issuer })
+                let (node, chain) = (fresh()?, Box::new(chain));
+                let issuer = Issuer::Delegate { key, chain };
+                if issuer.issue(node.peer_id(), unix_now()).is_none() {
+                    tracing::warn!(
+                        netid = %issuer.netid(),
+                        "This process speaks for nobody: the proof of its data directory is for \
+                         the one node of it alone. Let it in again, with --delegations 1"
+                    );
+                }
+                Ok(ProcessKeys { node, issuer: Some(issuer), lowest })
             }
             // Somebody is named here, and nothing lets a node speak for them.
             _ if named.is_some() => {
                 Err(KeyFileError::PassphraseMissing { path: self.identity_path() })
             }
             _ if self.proof_path().exists() => Err(KeyFileError::Proof { path: self.proof_path() }),
-            (_, Some(node), Some(_)) => Ok(ProcessKeys { node, issuer: None }),
-            _ => Ok(ProcessKeys { node: fresh()?, issuer: None }),
+            (_, Some(node), Some(_)) => Ok(ProcessKeys { node, issuer: None, lowest }),
+            _ => Ok(ProcessKeys { node: fresh()?, issuer: None, lowest }),
         }
     }
 

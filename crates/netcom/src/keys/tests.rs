@@ -205,7 +205,7 @@ fn damaged_and_foreign_key_files_are_refused_with_the_remedy() {
     assert_eq!(open.hint(), Some(format!("chmod 600 {}", path.display())));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 
-    if crate::private_file::user() == 0 {
+    if netcom_discovery::private_file::user() == 0 {
         std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
         let foreign = store.load(None).unwrap_err();
         assert_eq!(foreign.code(), "file_foreign");
