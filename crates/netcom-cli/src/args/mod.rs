@@ -250,6 +250,11 @@ pub(crate) enum Names {
         /// The key: a NetID
         netid: String,
     },
+    /// Forget which key a name with dots led to: the next answer counts as the first
+    Forget {
+        /// The domain, or the name in a directory
+        name: String,
+    },
     /// Show whom a name means
     Resolve {
         /// The name

@@ -102,8 +102,8 @@ pub(super) async fn invite(
     context.output.talk(format_args!(
         "on the other device, within {minutes} minutes: netcom id join, and then this code"
     ));
-    context.output.answer(&code, json!({ "code": code.to_string() }))?;
     drawing.show(context.output, &code.to_string());
+    context.output.answer(&code, json!({ "code": code.to_string() }))?;
     let within = Duration::from_secs(60 * u64::from(minutes));
     let mut taken = pin!(taken);
     let joined = tokio::select! {
