@@ -1,8 +1,11 @@
 //! Nodes that talk to each other.
 
 use std::{
-    io::{Read, Write},
+    fs,
+    io::{BufRead as _, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
     thread,
 };
 
@@ -87,6 +90,45 @@ fn what_a_machine_calls_itself_does_nothing_to_a_terminal() {
     let listed = world.run("alice", &["id", "devices"]).ok();
     assert!(listed.text().contains("\\u{202e}yltsenoh"), "{}", listed.text());
     assert!(!listed.text().contains(label) && !signed.stderr.contains(label));
+}
+
+#[test]
+fn what_is_left_out_for_want_of_permissions_is_told_with_the_remedy() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    fs::create_dir(world.path("registry")).unwrap();
+    fs::set_permissions(world.path("registry"), fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["ping", &alice, "--timeout", "0.2"];
+    let told = world.run("bob", &arguments);
+    assert!(told.stderr.contains("chmod 700"), "{}", told.stderr);
+    let quiet = world.run("bob", &[&arguments[..], &["--quiet"]].concat());
+    assert!(!quiet.stderr.contains("chmod 700"), "{}", quiet.stderr);
+
+    let request = world.run("server", &["id", "enroll"]).ok();
+    let signed = ["id", "sign", "-", "--delegations", "0"];
+    let proof = world.run_with("alice", &signed, &request.stdout).ok();
+    world.run_with("server", &["id", "accept", "-"], &proof.stdout).ok();
+    let second = world.run("server", &arguments);
+    assert!(second.stderr.contains("speaks for nobody"), "{}", second.stderr);
+    assert!(second.stderr.contains("--delegations 1"), "{}", second.stderr);
+}
+
+#[test]
+fn a_code_is_drawn_where_it_is_asked_for() {
+    let world = World::new();
+    world.netid("alice");
+    for (flags, is_drawn) in [(&["--qr"][..], true), (&[], false), (&["--qr", "--json"], false)] {
+        let mut command = world.command("alice", &[&["id", "invite"], flags].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut inviting = command.spawn().unwrap();
+        let mut code = String::new();
+        BufReader::new(inviting.stdout.take().unwrap()).read_line(&mut code).unwrap();
+        // The code comes last, so what is drawn is there by now.
+        inviting.kill().unwrap();
+        let ended = inviting.wait_with_output().unwrap();
+        let drawn = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(drawn.contains('\u{2588}'), is_drawn, "{drawn}");
+    }
 }
 
 #[test]
