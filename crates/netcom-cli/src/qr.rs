@@ -20,8 +20,8 @@ pub(crate) fn drawing(text: &str, is_plain: bool) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/), 8.3.117,
-/// with the bright white that terminals added.
+/// SGR of [ECMA-48](https://ecma-international.org/publications-and-standards/standards/ecma-48/),
+/// section 8.3.117, with the bright white that terminals added.
 const WHITE_ON_BLACK: &str = "\u{1b}[97;40m";
 const USUAL: &str = "\u{1b}[0m";
 

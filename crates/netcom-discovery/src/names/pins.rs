@@ -73,7 +73,8 @@ impl Pinned {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinError {
-    /// The file or its folder cannot be used, or others can change it; what was pinned is as before.
+    /// The file or its folder cannot be used, or others can change it. What was pinned is as
+    /// before.
     #[error(transparent)]
     File(#[from] PrivateFileError),
     /// There are too many. None is dropped for another: whoever makes somebody look for many names

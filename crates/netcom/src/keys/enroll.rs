@@ -115,8 +115,8 @@ impl IdentityStore {
     }
 
     /// Takes the answer to [`enroll`](Self::enroll): from now on nodes of this directory speak for
-    /// the entity. With `replace`, a proof for another entity, or a newer one for the same, is given
-    /// up.
+    /// the entity. With `replace`, a proof for another entity, or a newer one for the same, is
+    /// given up.
     ///
     /// # Errors
     /// The proof is not this node's or not valid now, the directory is somebody else already, or
