@@ -13,7 +13,7 @@ use std::{
 use bytes::BytesMut;
 use data_encoding::HEXLOWER;
 use netcom_identity::{
-    DirectorySuffixes, EntityDescription, EntityDocument, NodeDescription, NodeRecord,
+    DirectorySuffixes, Enrollment, EntityDescription, EntityDocument, NodeDescription, NodeRecord,
     Representation, Role, SecretKey, Service, Terms, Ticket, UnixTime, certificate,
 };
 use netcom_session::wire::{DecodeError, Frame, FrameLimits, Hello, decode, kind};
@@ -87,6 +87,9 @@ fn identities() -> Vec<(&'static str, Vec<u8>)> {
         entity.metadata.insert("region", "north").expect("within its bounds");
         let document = EntityDocument::sign(&key(node), entity).expect("within its bounds");
         seeds.push(("entity", document.encode()));
+        let asked = (node > 2).then(|| chain.netid());
+        let request = Enrollment::sign(&key(node), asked, UnixTime(1000), "rack 3");
+        seeds.push(("enrollment", request.expect("a short label").encode()));
         let (public, netid, peer) = (key(node).public_key(), chain.netid(), *record.peer_id());
         seeds.extend(
             [public.to_protobuf(), netid.to_bytes(), peer.to_bytes()].map(|it| ("key", it)),

@@ -17,6 +17,7 @@ mod generated;
 mod naming;
 mod nodes;
 mod output;
+mod qr;
 mod settings;
 mod transfer;
 
@@ -53,7 +54,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
     let output = if is_payload(&cli.command) { output.payload() } else { output };
-    log(cli.global.verbose);
+    log(cli.global.verbose, cli.global.quiet);
     match run(&cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -160,11 +161,13 @@ fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 }
 
 /// Logs to stderr what `-v` or `NETCOM_LOG` ask for, up to a bound, so that no peer fills a disk.
-fn log(verbose: u8) {
+/// What is left out for want of permissions and the like is told in any case, unless `--quiet`.
+fn log(verbose: u8, is_quiet: bool) {
     let filter = match std::env::var("NETCOM_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
         _ => match verbose {
-            0 => return,
+            0 if is_quiet => return,
+            0 => WARNINGS.to_owned(),
             1 => "info".to_owned(),
             2 => "debug".to_owned(),
             _ => "trace".to_owned(),
@@ -185,6 +188,9 @@ struct Capped {
     left: Arc<AtomicU64>,
 }
 
+/// What concerns people who asked for no log: of our own crates that make a node, and nothing that
+/// a peer brings about.
+const WARNINGS: &str = "netcom_discovery::discovery=warn,netcom::keys=warn";
 /// A process logs at most this much.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 

@@ -11,6 +11,7 @@ pub mod fuzzing;
 pub mod mdns;
 pub mod names;
 mod petnames;
+pub mod private_file;
 mod registry;
 mod scope;
 mod source;

@@ -168,7 +168,7 @@ fn check_label(label: &str) -> Result<(), EnrollmentError> {
 
 const WHAT: &str = "enrollment";
 /// What a node's key signs requests for.
-const CONTEXT: &str = "netcom/enrollment/1";
+pub(crate) const CONTEXT: &str = "netcom/enrollment/1";
 
 #[cfg(test)]
 mod tests {

@@ -9,13 +9,14 @@ use std::sync::LazyLock;
 use prost::Message as _;
 
 use crate::{
-    DirectorySuffixes, DomainName, EntityDocument, EntityDocumentError, MAX_ENTITY_BYTES,
-    MAX_RECORD_BYTES, MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError,
-    PeerId, Petname, PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket,
-    UnixTime, address, certificate, directory, entity, parse_peer_id, peer_id_from_bytes,
+    DirectorySuffixes, DomainName, DottedName, Enrollment, EnrollmentError, EntityDocument,
+    EntityDocumentError, MAX_ENROLLMENT_BYTES, MAX_ENTITY_BYTES, MAX_LABEL_BYTES, MAX_RECORD_BYTES,
+    MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError, PeerId, Petname,
+    PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket, UnixTime, address,
+    certificate, directory, enrollment, entity, parse_peer_id, peer_id_from_bytes,
     proto::{
-        self, SignedDirectoryEntry, SignedEntityDocument, SignedNodeRecord, SignedStatement,
-        Statement,
+        self, SignedDirectoryEntry, SignedEnrollment, SignedEntityDocument, SignedNodeRecord,
+        SignedStatement, Statement,
     },
     record, representation,
     ticket::{SUM, checksum},
@@ -103,6 +104,31 @@ pub fn entity(input: &[u8]) -> bool {
         Err(EntityDocumentError::Signature(_)) => {
             if let Some(signed) = resigned_entity(input) {
                 check_entity(&EntityDocument::decode(&signed).expect("nothing else was wrong"));
+            }
+            false
+        }
+        Err(error) => {
+            let _ = error.to_string();
+            false
+        }
+    }
+}
+
+/// Reads `input` as a request to speak for an entity.
+///
+/// # Panics
+///
+/// When writing and reading it changes it, or when a request passes that is not signed.
+#[must_use]
+pub fn enrollment(input: &[u8]) -> bool {
+    match Enrollment::decode(input) {
+        Ok(request) => {
+            check_enrollment(&request);
+            true
+        }
+        Err(EnrollmentError::Signature(_)) => {
+            if let Some(signed) = resigned_enrollment(input) {
+                check_enrollment(&Enrollment::decode(&signed).expect("nothing else was wrong"));
             }
             false
         }
@@ -259,12 +285,26 @@ fn check_entity(document: &EntityDocument) {
     let description = document.description();
     assert!(document.verify(description.expires).is_err());
     for name in &description.names {
-        let domain = Target::domain(name, &DirectorySuffixes::default());
-        assert_eq!(domain.map_or_else(|_| name.clone(), |domain| domain.to_string()), *name);
+        let read = DottedName::parse(name, &DirectorySuffixes::default());
+        assert_eq!(read.map_or_else(|_| name.clone(), |read| read.to_string()), *name);
     }
     for hint in &description.hints {
         assert!(address::last_peer_id(hint).is_some());
     }
+}
+
+fn check_enrollment(request: &Enrollment) {
+    let encoded = request.encode();
+    assert!(encoded.len() <= MAX_ENROLLMENT_BYTES);
+    assert_eq!(Enrollment::decode(&encoded).as_ref(), Ok(request));
+    let label = request.label();
+    assert!(label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control));
+    let changed = UnixTime(request.created().0 ^ 1);
+    let mut message = SignedEnrollment::decode(&encoded[..]).expect("it was written");
+    let mut said = proto::Enrollment::decode(&message.enrollment[..]).expect("it was written");
+    said.created = changed.0;
+    message.enrollment = said.encode_to_vec();
+    assert!(Enrollment::decode(&message.encode_to_vec()).is_err(), "nobody signed that");
 }
 
 /// An address that is completed stays as it is.
@@ -307,6 +347,15 @@ fn resigned_entity(input: &[u8]) -> Option<Vec<u8>> {
     let said = proto::EntityDocument::decode(message.document.as_slice()).ok()?;
     let peer = NetId::from_bytes(&said.netid).ok()?.peer_id();
     message.signature = known(&peer)?.sign(entity::CONTEXT, &message.document).to_vec();
+    Some(message.encode_to_vec())
+}
+
+/// The request signed by the node it names, if that is one of the first inputs' keys.
+fn resigned_enrollment(input: &[u8]) -> Option<Vec<u8>> {
+    let mut message = SignedEnrollment::decode(input).ok()?;
+    let said = proto::Enrollment::decode(message.enrollment.as_slice()).ok()?;
+    let peer = peer_id_from_bytes(&said.peer_id).ok()?;
+    message.signature = known(&peer)?.sign(enrollment::CONTEXT, &message.enrollment).to_vec();
     Some(message.encode_to_vec())
 }
 

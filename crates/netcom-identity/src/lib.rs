@@ -68,8 +68,8 @@ pub use crate::{
         Metadata, MetadataError,
     },
     name::{
-        DirectoryName, DirectorySuffixes, DomainError, DomainName, Petname, PetnameError, Target,
-        TargetError,
+        DirectoryName, DirectorySuffixes, DomainError, DomainName, DottedName, Petname,
+        PetnameError, Target, TargetError,
     },
     netid::{NetId, NetIdError},
     peer::{PeerIdError, parse_peer_id, peer_id_from_bytes},

@@ -62,6 +62,7 @@ corpora! {
     claims_stay_in_bounds: "claims", 4 * KIB, 32, identity::claims;
     records_of_nodes_stay_in_bounds: "record", 4 * KIB, 48, identity::record;
     documents_of_entities_stay_in_bounds: "entity", 4 * KIB, 48, identity::entity;
+    requests_to_speak_stay_in_bounds: "enrollment", 4 * KIB, 32, identity::enrollment;
     tickets_stay_in_bounds: "ticket", 4 * KIB, 32, identity::ticket;
     targets_stay_in_bounds: "target", 4 * KIB, 16, identity::target;
     addresses_stay_in_bounds: "address", 4 * KIB, 16, identity::address;
@@ -77,6 +78,9 @@ corpora! {
     petname_books_stay_in_bounds: "petnames", 64 * KIB, 512, discovery::book;
     errors_of_streams_stay_in_bounds: "stream", 4 * KIB, 512, netcom::fuzzing::stream;
     key_files_stay_in_bounds: "key_file", 4 * KIB, 64, netcom::fuzzing::key_file;
+    registers_of_machines_stay_in_bounds: "devices", 4 * KIB, 64, netcom::fuzzing::devices;
+    codes_of_invitations_stay_in_bounds: "invitation", 4 * KIB, 16, netcom::fuzzing::invitation;
+    carried_texts_stay_in_bounds: "armor", 4 * KIB, 32, netcom::fuzzing::armor;
     settings_stay_in_bounds: "config", 64 * KIB, 512, cli::config;
     the_control_socket_stays_in_bounds: "control", 4 * KIB, 192, cli::control;
     offers_of_files_stay_in_bounds: "transfer", 4 * KIB, 64, cli::transfer;

@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use netcom::{DirectorySuffixes, Multiaddr as Address, SecretKey, Target, parse_peer_id};
+use netcom::{
+    DirectorySuffixes, DottedName, Multiaddr as Address, SecretKey, Target, parse_peer_id,
+};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
@@ -82,8 +84,8 @@ impl NetId {
     /// Reads a domain, and nothing else. Asks nobody.
     #[staticmethod]
     fn from_domain(py: Python<'_>, text: &str) -> PyResult<Self> {
-        let target = Target::domain(text.trim(), &DirectorySuffixes::default());
-        let target = target.map_err(|error| bad_name(py, &error))?;
+        let name = DottedName::parse(text.trim(), &DirectorySuffixes::default());
+        let target = Target::Dotted(name.map_err(|error| bad_name(py, &error))?);
         Ok(Self { target, secret: None })
     }
 

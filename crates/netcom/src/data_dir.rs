@@ -11,7 +11,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 
-use crate::private_file::{self, PrivateFileError};
+use netcom_discovery::private_file::{self, PrivateFileError};
 
 /// A data directory of a format this version knows.
 ///

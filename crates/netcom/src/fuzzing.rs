@@ -1,7 +1,10 @@
 //! What the fuzz targets run. A violated rule panics, which is what a fuzzer looks for; nothing
 //! else calls this. Each function tells whether the input was accepted.
 
-pub use crate::{keys::fuzzing::key_file, stream::fuzzing::stream};
+pub use crate::{
+    keys::fuzzing::{armor, devices, invitation, key_file},
+    stream::fuzzing::stream,
+};
 
 /// First inputs: the target and what it runs.
 #[must_use]

@@ -75,7 +75,6 @@ pub mod fuzzing;
 mod keys;
 mod machine;
 mod node;
-mod private_file;
 mod proto;
 mod request;
 mod service;
@@ -84,14 +83,15 @@ mod stream;
 
 pub use netcom_discovery::{
     AddError, BookError, IfTaken, Interfaces, MdnsConfig, Named, ParseScopeError, PetnameBook,
-    PetnameEntry, ResolveError, Scope, names,
+    PetnameEntry, ResolveError, Scope, names, private_file::PrivateFileError,
 };
 pub use netcom_identity::{
     DirectoryEntry, DirectoryEntryError, DirectoryName, DirectorySuffixes, DomainError, DomainName,
-    Enrollment, EnrollmentError, EntityDescription, EntityDocument, EntityDocumentError, Metadata,
-    MetadataError, Multiaddr, NetId, NetIdError, NodeRecord, PeerId, Petname, Representation,
-    RepresentationError, Role, Role as NodeRole, SecretKey, Service as ServiceName, Target,
-    TargetError, Terms, Ticket, TicketError, UnixTime, parse_peer_id,
+    DottedName, Enrollment, EnrollmentError, EntityDescription, EntityDocument,
+    EntityDocumentError, MAX_ENROLLMENT_BYTES, Metadata, MetadataError, Multiaddr, NetId,
+    NetIdError, NodeRecord, PeerId, Petname, Representation, RepresentationError, Role,
+    Role as NodeRole, SecretKey, Service as ServiceName, Target, TargetError, Terms, Ticket,
+    TicketError, UnixTime, parse_peer_id,
 };
 pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,
@@ -116,7 +116,6 @@ pub use crate::{
         generate_key,
     },
     node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},
-    private_file::PrivateFileError,
     request::{RequestError, RequestOptions},
     service::{HandlerError, Request, ServeError, Service, ServiceHandle, Visitor, XAuth},
     stream::{

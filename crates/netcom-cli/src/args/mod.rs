@@ -158,13 +158,17 @@ pub(crate) enum Id {
         #[arg(long, value_name = "MINUTES", default_value_t = 10)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=60))]
         minutes: u32,
+        /// Draw the code for a camera, too, even where stderr is no terminal
+        #[arg(long, overrides_with = "no_qr")]
+        qr: bool,
+        /// Do not draw it
+        #[arg(long, overrides_with = "qr")]
+        no_qr: bool,
         #[command(flatten)]
         passphrase: Passphrase,
     },
-    /// Be let in by the device that shows a code
+    /// Be let in by the device that shows a code, which is asked for or read from stdin
     Join {
-        /// The code; without it, it is asked for
-        code: Option<String>,
         /// What people call this machine
         #[arg(long, default_value = "")]
         label: String,
@@ -246,6 +250,11 @@ pub(crate) enum Names {
         /// The key: a NetID
         netid: String,
     },
+    /// Forget which key a name with dots led to: the next answer counts as the first
+    Forget {
+        /// The domain, or the name in a directory
+        name: String,
+    },
     /// Show whom a name means
     Resolve {
         /// The name
@@ -326,6 +335,7 @@ pub(crate) enum Shell {
 }
 
 const EXIT_CODES: &str = "\
-TARGET is a NetID, a PeerId, a petname, a ticket or a multiaddr that ends in /p2p.
+TARGET is a NetID, a PeerId, a petname, a domain, a name in a directory such as alice.netcom, a
+ticket or a multiaddr that ends in /p2p.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 name not found, 4 unreachable or timeout, 5 denied.";

@@ -17,6 +17,7 @@ use crate::{
     args::Passphrase as Origin,
     context::{Context, key_failure},
     failure::{Exit, Failure, Outcome},
+    output::plain,
 };
 
 pub(super) fn enroll(context: &Context, whom: Option<&str>, label: &str) -> Outcome {
@@ -84,7 +85,7 @@ pub(super) fn devices(context: &Context) -> Outcome {
         return context.output.json(json!({ "devices": [] }));
     }
     let line = |device: &Device| {
-        format!("{}  {}  {}", device.peer_id, time_left(device.expires), device.label)
+        format!("{}  {}  {}", device.peer_id, time_left(device.expires), plain(&device.label))
     };
     let text: Vec<String> = devices.iter().map(line).collect();
     let value: Vec<Value> = devices.iter().map(of_device).collect();

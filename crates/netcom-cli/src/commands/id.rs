@@ -10,6 +10,7 @@ use std::{
 use netcom::{IdentityStore, Passphrase};
 use serde_json::json;
 
+use super::invite::{Drawing, Invitation};
 use crate::{
     args::{Id, Passphrase as Origin},
     context::{Context, key_failure},
@@ -26,12 +27,12 @@ pub(crate) fn run(command: &Id, context: &Context) -> Outcome {
             super::enroll::sign(context, request, *days, *delegations, passphrase)
         }
         Id::Accept { proof, replace } => super::enroll::accept(context, proof, *replace),
-        Id::Invite { days, delegations, minutes, passphrase } => {
-            let inviting =
-                super::invite::invite(context, *days, *delegations, *minutes, passphrase);
-            block_on(inviting)
+        Id::Invite { days, delegations, minutes, qr, no_qr, passphrase } => {
+            let drawing = Drawing::wanted(*qr, *no_qr);
+            let terms = Invitation { days: *days, delegations: *delegations, minutes: *minutes };
+            block_on(super::invite::invite(context, terms, drawing, passphrase))
         }
-        Id::Join { code, label } => block_on(super::invite::join(context, code.as_deref(), label)),
+        Id::Join { label } => block_on(super::invite::join(context, label)),
         Id::Devices => super::enroll::devices(context),
         Id::Revoke { peer, passphrase } => super::enroll::revoke(context, peer, passphrase),
         Id::Rotate { passphrase } => super::enroll::rotate(context, passphrase),

@@ -2,34 +2,82 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use netcom::{
-    Enrollment, HandlerError, IdentityStore, InvitationCode, Passphrase, Representation,
-    RequestOptions, Role, Service,
+    Enrollment, HandlerError, IdentityStore, InvitationCode, MAX_ENROLLMENT_BYTES, Passphrase,
+    Representation, RequestOptions, Role, Service,
 };
 use serde_json::json;
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{enroll::enroll_failure, id::current, listen};
+use super::{
+    enroll::enroll_failure,
+    id::current,
+    listen,
+    place::{self, Place},
+};
 use crate::{
     args::Passphrase as Origin,
     context::{Context, key_failure},
     errors,
     failure::{Exit, Failure, Outcome},
     nodes::meeting,
+    output::Output,
+    qr,
 };
+
+/// On which terms somebody is let in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Invitation {
+    /// How long the device may speak for the identity.
+    pub(super) days: u32,
+    /// How many further nodes in a row it may let in.
+    pub(super) delegations: u8,
+    /// How long the code is good for.
+    pub(super) minutes: u32,
+}
+
+/// Whether the code is drawn for a camera.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Drawing {
+    /// With colours, because a terminal shows it.
+    Coloured,
+    /// Without, because it was asked for and goes elsewhere.
+    Plain,
+    None,
+}
+
+impl Drawing {
+    /// What the two flags and stderr come to.
+    pub(super) fn wanted(is_asked: bool, is_refused: bool) -> Self {
+        match (io::stderr().is_terminal(), is_asked, is_refused) {
+            (_, _, true) | (false, false, _) => Self::None,
+            (true, ..) => Self::Coloured,
+            (false, true, _) => Self::Plain,
+        }
+    }
+
+    fn show(self, output: Output, code: &str) {
+        if self != Self::None
+            && let Some(drawn) = qr::drawing(code, self == Self::Plain)
+        {
+            output.talk(drawn);
+        }
+    }
+}
 
 /// Shows a code, and lets in whoever knows it, one device.
 pub(super) async fn invite(
     context: &Context,
-    days: u32,
-    delegations: u8,
-    minutes: u32,
+    terms: Invitation,
+    drawing: Drawing,
     origin: &Origin,
 ) -> Outcome {
+    let Invitation { minutes, .. } = terms;
     let store = context.identity()?;
     if store.show().map_err(key_failure)?.netid.is_none() {
         let message = format!("there is no identity in {}", context.directory().display());
@@ -37,28 +85,39 @@ pub(super) async fn invite(
     }
     // A proof that may let others in needs no passphrase.
     let passphrase = if store.has_identity() { current(&store, origin)? } else { None };
+    store.may_admit(terms.delegations, passphrase.as_ref()).map_err(enroll_failure)?;
     let code = InvitationCode::generate()
         .map_err(|error| Failure::from_error(Exit::Failure, "random", &error))?;
     let node = meeting(context, &code, Role::Peer).await?;
-    let (joined, mut joins) = mpsc::channel(1);
-    let host = Arc::new(Host { store, passphrase, days, delegations, joined });
+    let (place, taken) = place::one();
+    let output = context.output;
+    let host = Arc::new(Host { store, passphrase, terms, place, output });
+    let asked = Arc::clone(&host);
     let service = Service::requests(NAME, [VERSION], move |request| {
-        let host = Arc::clone(&host);
+        let host = Arc::clone(&asked);
         async move { host.admit(request.body()).await.map(Into::into) }
     });
-    let service = service.map_err(|error| errors::serve(&error))?;
+    let service = service.map_err(|error| errors::serve(&error))?.max_body(MAX_ENROLLMENT_BYTES);
     node.serve(service).map_err(|error| errors::serve(&error))?;
     context.output.talk(format_args!(
         "on the other device, within {minutes} minutes: netcom id join, and then this code"
     ));
+    drawing.show(context.output, &code.to_string());
     context.output.answer(&code, json!({ "code": code.to_string() }))?;
     let within = Duration::from_secs(60 * u64::from(minutes));
+    let mut taken = pin!(taken);
     let joined = tokio::select! {
-        joined = timeout(within, joins.recv()) => joined.ok().flatten(),
+        joined = timeout(within, &mut taken) => joined.ok(),
         result = listen::ended() => {
             result?;
             None
         }
+    };
+    // Whoever is being let in at this moment still is, and told.
+    host.place.close();
+    let joined = match joined {
+        Some(joined) => joined,
+        None => taken.await,
     };
     // The answer arrives before the node ends.
     node.drain(DRAINING).await;
@@ -73,12 +132,9 @@ pub(super) async fn invite(
 }
 
 /// Asks whoever shows the code to let this machine speak for them.
-pub(super) async fn join(context: &Context, code: Option<&str>, label: &str) -> Outcome {
-    let code: InvitationCode = match code {
-        Some(code) => code.parse(),
-        None => asked()?.parse(),
-    }
-    .map_err(|error| Failure::from_error(Exit::Usage, "bad_code", &error))?;
+pub(super) async fn join(context: &Context, label: &str) -> Outcome {
+    let code: InvitationCode =
+        asked()?.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_code", &error))?;
     let store = context.identity()?;
     if let Some(present) = store.show().map_err(key_failure)?.netid {
         let message = format!("this data directory speaks for {present} already");
@@ -108,29 +164,40 @@ pub(super) async fn join(context: &Context, code: Option<&str>, label: &str) -> 
 struct Host {
     store: IdentityStore,
     passphrase: Option<Passphrase>,
-    days: u32,
-    delegations: u8,
-    /// Has room for one: the code is good for one device.
-    joined: mpsc::Sender<Enrollment>,
+    terms: Invitation,
+    /// The code is good for one device.
+    place: Place<Enrollment>,
+    output: Output,
 }
 
 impl Host {
     async fn admit(self: Arc<Self>, body: &[u8]) -> Result<Vec<u8>, HandlerError> {
         let request = Enrollment::decode(body)?;
-        let place = self.joined.clone().try_reserve_owned();
-        let place = place.map_err(|_| HandlerError::new("used", "the code was used before"))?;
-        let asked = request.clone();
+        let used = || HandlerError::new("used", "the code was used before, or is over");
+        let claim = self.place.claim().ok_or_else(used)?;
+        // The claim goes along: who asks and goes away has used the code all the same.
         let admitting = spawn_blocking(move || {
-            let seconds = u64::from(self.days) * 24 * 3600;
-            self.store.admit(&asked, seconds, self.delegations, self.passphrase.as_ref())
+            let Invitation { days, delegations, .. } = self.terms;
+            let seconds = u64::from(days) * 24 * 3600;
+            let proof = self.store.admit(&request, seconds, delegations, self.passphrase.as_ref());
+            match proof {
+                Ok(proof) => {
+                    claim.take(request);
+                    Ok(proof.encode())
+                }
+                Err(error) => {
+                    // What is wrong here, with which file, is nothing for others.
+                    self.output.talk(format_args!("a device was not let in: {error}"));
+                    Err(HandlerError::new("refused", "the other device cannot let anybody in now"))
+                }
+            }
         });
-        let proof = admitting.await??;
-        place.send(request);
-        Ok(proof.encode())
+        admitting.await?
     }
 }
 
-/// The code from the terminal, or from the first line of stdin.
+/// The code from the terminal, or from the first line of stdin: whoever reads the arguments of a
+/// process could be quicker with one that stands there.
 fn asked() -> Outcome<String> {
     let failed = |error: io::Error| Failure::io("the code cannot be asked for", &error);
     if io::stdin().is_terminal() {
@@ -150,3 +217,46 @@ const LOOKING: Duration = Duration::from_secs(5);
 const ANSWERING: Duration = Duration::from_secs(15);
 /// How long the last answer may take on its way.
 const DRAINING: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use netcom::DataDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_two_who_know_a_code_one_is_let_in_and_none_when_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, first, second, third] = ["owner", "first", "second", "third"]
+            .map(|name| IdentityStore::new(DataDir::open(folder.path().join(name)).unwrap()));
+        store.create(None).unwrap();
+        let asked = |store: &IdentityStore| store.enroll(None, "").unwrap();
+        let requests = [&first, &second, &third].map(|store| asked(store).encode());
+        let (place, taken) = place::one();
+        let output = Output::new(false, true);
+        let terms = Invitation { days: 1, delegations: 1, minutes: 1 };
+        let owner = store.clone();
+        let host = Arc::new(Host { store, passphrase: None, terms, place, output });
+
+        let garbage = Arc::clone(&host).admit(b"no request").await;
+        assert!(garbage.is_err(), "and the code is not used by it");
+        let admit = |request: &Vec<u8>| {
+            let (host, request) = (Arc::clone(&host), request.clone());
+            tokio::spawn(async move { host.admit(&request).await })
+        };
+        let both = [admit(&requests[0]), admit(&requests[1])];
+        let mut let_in = 0;
+        for answer in both {
+            match answer.await.unwrap() {
+                Ok(_) => let_in += 1,
+                Err(error) => assert_eq!(error.message().code(), "used"),
+            }
+        }
+        assert_eq!(let_in, 1);
+        let joined = taken.await.unwrap();
+        assert!(admit(&requests[2]).await.unwrap().is_err(), "while the node ends");
+        let devices = owner.devices().unwrap();
+        assert_eq!(devices.len(), 1);
+        assert_eq!(devices[0].peer_id, *joined.peer_id());
+    }
+}

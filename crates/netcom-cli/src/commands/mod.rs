@@ -10,6 +10,7 @@ pub(crate) mod names;
 pub(crate) mod perf;
 pub(crate) mod ping;
 pub(crate) mod pipe;
+mod place;
 pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod request;

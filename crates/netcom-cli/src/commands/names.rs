@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use netcom::{
     AddError, BookError, IfTaken, Named, NetId, Petname, PetnameEntry, ResolveError, Target,
     UnixTime,
-    names::{self, NameError},
+    names::{self, DottedName, NameError},
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ pub(crate) fn run(command: &Names, context: &Context) -> Outcome {
         Names::Ls => list(context),
         Names::Rm { name } => remove(context, name),
         Names::Trust { name, netid } => trust(context, name, netid),
+        Names::Forget { name } => forget(context, name),
         Names::Resolve { name } => resolve(context, name),
     }
 }
@@ -97,14 +98,7 @@ fn resolve_with_dots(context: &Context, name: &str) -> Outcome {
         .build()
         .map_err(|error| Failure::io("no runtime", &error))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let resolved = runtime.block_on(async {
-        match &name {
-            Target::Directory(name) => Some(names.directory(name, UnixTime(now)).await),
-            Target::Domain(domain) => Some(names.domain(domain, UnixTime(now)).await),
-            _ => None,
-        }
-    });
-    let resolved = resolved.ok_or_else(|| no_name(&name))?;
+    let resolved = runtime.block_on(names.resolve(&name, UnixTime(now)));
     let resolved = resolved.map_err(|error| name_failure(Exit::NotFound, &error))?;
     let hints: Vec<String> = resolved.hints.iter().map(ToString::to_string).collect();
     let lines: Vec<String> =
@@ -126,25 +120,28 @@ fn trust(context: &Context, name: &str, netid: &str) -> Outcome {
         netid.parse().map_err(|error| Failure::from_error(Exit::Usage, "bad_netid", &error))?;
     context.data_dir()?;
     let names = names::Names::offline().remembering(context.directory());
-    let trusted = match &name {
-        Target::Directory(name) => names.trust_in_directory(name, netid),
-        Target::Domain(domain) => names.trust(domain, netid),
-        _ => return Err(no_name(&name)),
-    };
-    trusted.map_err(|error| name_failure(Exit::Failure, &error))?;
+    names.trust(&name, netid).map_err(|error| name_failure(Exit::Failure, &error))?;
     let value = json!({ "name": name.to_string(), "netid": netid.to_string() });
     context.output.answer(format!("{name}  {netid}"), value)
 }
 
-/// Reads a domain or a name of a directory.
-pub(crate) fn with_dots(context: &Context, text: &str) -> Outcome<Target> {
-    let suffixes = naming::suffixes(&context.settings)?;
-    Target::domain(text.trim(), &suffixes)
-        .map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))
+fn forget(context: &Context, name: &str) -> Outcome {
+    let name = with_dots(context, name)?;
+    context.data_dir()?;
+    let names = names::Names::offline().remembering(context.directory());
+    let was_known = names.forget(&name).map_err(|error| name_failure(Exit::Failure, &error))?;
+    if !was_known {
+        let message = format!("no key is remembered for {name}");
+        return Err(Failure::new(Exit::NotFound, "unknown_name", message));
+    }
+    context.output.answer(&name, json!({ "name": name.to_string() }))
 }
 
-fn no_name(target: &Target) -> Failure {
-    Failure::new(Exit::Usage, "bad_name", format!("{target} is no name with dots"))
+/// Reads a domain or a name of a directory.
+pub(crate) fn with_dots(context: &Context, text: &str) -> Outcome<DottedName> {
+    let suffixes = naming::suffixes(&context.settings)?;
+    DottedName::parse(text.trim(), &suffixes)
+        .map_err(|error| Failure::from_error(Exit::Usage, "bad_name", &error))
 }
 
 fn name_failure(exit: Exit, error: &NameError) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use netcom::{EntityDescription, Multiaddr, Target, UnixTime};
+use netcom::{DottedName, EntityDescription, Multiaddr, UnixTime};
 use serde_json::json;
 
 use super::{enroll::enroll_failure, id::current, names::with_dots};
@@ -21,9 +21,9 @@ pub(crate) fn run(
     hints: &[String],
     origin: &Origin,
 ) -> Outcome {
-    let names: Vec<Target> =
+    let names: Vec<DottedName> =
         names.iter().map(|name| with_dots(context, name)).collect::<Outcome<_>>()?;
-    if names.iter().skip(1).any(|name| matches!(name, Target::Domain(_))) {
+    if names.iter().skip(1).any(|name| matches!(name, DottedName::Domain(_))) {
         let message = "a domain leads to a document only as its first name: give it first, and \
                        sign a document for each domain";
         return Err(Failure::usage(message));
@@ -47,7 +47,7 @@ pub(crate) fn run(
     });
     let mut lines = vec![page];
     for name in &names {
-        let Target::Domain(domain) = name else {
+        let DottedName::Domain(domain) = name else {
             context.output.talk(format!(
                 "give this to the directory of {name}, within {days} days again; one that takes \
                  names over the web does so by POST at its url and /v1/names/{name}"

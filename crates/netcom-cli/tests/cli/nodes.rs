@@ -1,8 +1,11 @@
 //! Nodes that talk to each other.
 
 use std::{
-    io::{Read, Write},
+    fs,
+    io::{BufRead as _, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
     thread,
 };
 
@@ -78,17 +81,69 @@ fn a_machine_that_was_let_in_speaks_for_the_entity_and_a_lost_one_is_named() {
 }
 
 #[test]
+fn what_a_machine_calls_itself_does_nothing_to_a_terminal() {
+    let world = World::new();
+    world.netid("alice");
+    let label = "\u{202e}yltsenoh";
+    let request = world.run("server", &["id", "enroll", "--label", label]).ok();
+    let signed = world.run_with("alice", &["id", "sign", "-"], &request.stdout).ok();
+    let listed = world.run("alice", &["id", "devices"]).ok();
+    assert!(listed.text().contains("\\u{202e}yltsenoh"), "{}", listed.text());
+    assert!(!listed.text().contains(label) && !signed.stderr.contains(label));
+}
+
+#[test]
+fn what_is_left_out_for_want_of_permissions_is_told_with_the_remedy() {
+    let world = World::new();
+    let alice = world.netid("alice");
+    fs::create_dir(world.path("registry")).unwrap();
+    fs::set_permissions(world.path("registry"), fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["ping", &alice, "--timeout", "0.2"];
+    let told = world.run("bob", &arguments);
+    assert!(told.stderr.contains("chmod 700"), "{}", told.stderr);
+    let quiet = world.run("bob", &[&arguments[..], &["--quiet"]].concat());
+    assert!(!quiet.stderr.contains("chmod 700"), "{}", quiet.stderr);
+
+    let request = world.run("server", &["id", "enroll"]).ok();
+    let signed = ["id", "sign", "-", "--delegations", "0"];
+    let proof = world.run_with("alice", &signed, &request.stdout).ok();
+    world.run_with("server", &["id", "accept", "-"], &proof.stdout).ok();
+    let second = world.run("server", &arguments);
+    assert!(second.stderr.contains("speaks for nobody"), "{}", second.stderr);
+    assert!(second.stderr.contains("--delegations 1"), "{}", second.stderr);
+}
+
+#[test]
+fn a_code_is_drawn_where_it_is_asked_for() {
+    let world = World::new();
+    world.netid("alice");
+    for (flags, is_drawn) in [(&["--qr"][..], true), (&[], false), (&["--qr", "--json"], false)] {
+        let mut command = world.command("alice", &[&["id", "invite"], flags].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut inviting = command.spawn().unwrap();
+        let mut code = String::new();
+        BufReader::new(inviting.stdout.take().unwrap()).read_line(&mut code).unwrap();
+        // The code comes last, so what is drawn is there by now.
+        inviting.kill().unwrap();
+        let ended = inviting.wait_with_output().unwrap();
+        let drawn = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(drawn.contains('\u{2588}'), is_drawn, "{drawn}");
+    }
+}
+
+#[test]
 fn a_second_device_joins_by_a_code_that_is_good_for_one() {
     let world = World::new();
     let alice = world.netid("alice");
     let inviting = world.start("alice", &["id", "invite"]);
     let code = inviting.line();
-    world.run("phone", &["id", "join", "AAAA"]).failed(2, "bad_code");
-    world.run("alice", &["id", "join", &code]).failed(1, "identity_exists");
+    world.run_with("phone", &["id", "join"], b"AAAA").failed(2, "bad_code");
+    world.run("phone", &["id", "join", &code]).failed(2, "usage");
+    world.run_with("alice", &["id", "join"], code.as_bytes()).failed(1, "identity_exists");
     let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
     assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
     assert!(inviting.line().ends_with("\"phone\" joined"));
-    world.run("tablet", &["id", "join", &code]).failed(3, "no_other_node");
+    world.run_with("tablet", &["id", "join"], code.as_bytes()).failed(3, "no_other_node");
     world.run("nobody", &["id", "invite"]).failed(1, "no_identity");
 
     let (_node, _) = world.listen("phone", &[]);

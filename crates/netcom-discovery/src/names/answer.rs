@@ -5,7 +5,7 @@ use netcom_identity::{DirectoryEntryError, EntityDocument, EntityDocumentError, 
 use serde_json::Value;
 
 /// An answer is at most this long.
-pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// At most this many earlier documents come with an answer.
 pub(crate) const MAX_EARLIER: usize = 8;
 
@@ -82,6 +82,13 @@ impl Answer {
     #[must_use]
     pub fn to_json(&self) -> String {
         write_json("document", &self.document.encode(), &self.earlier)
+    }
+
+    /// Whether whoever reads the answer takes it, in both of its forms.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        let text: usize = self.to_txt().iter().map(String::len).sum();
+        self.to_json().len().max(text) <= MAX_ANSWER_BYTES && self.earlier.len() <= MAX_EARLIER
     }
 
     /// The strings of the TXT record for the documents, at most 255 bytes each (RFC 1035, section

@@ -11,6 +11,7 @@ use rustls::{
 
 use super::{
     https::{Https, LOCALHOST, bare},
+    public::is_public,
     source::Web,
 };
 
@@ -34,6 +35,8 @@ pub struct Directory {
     /// What stands before the path of a name, without a `/` at its end.
     base: String,
     is_on_this_host: bool,
+    /// Whether it is at an address that is none of the public internet.
+    is_near: bool,
     web: Arc<dyn Web>,
 }
 
@@ -114,9 +117,9 @@ impl Directory {
         }
         let host = bare(authority.host());
         ServerName::try_from(host).map_err(|_| wrong("its host is none"))?;
-        let is_on_this_host = match host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => host.eq_ignore_ascii_case(LOCALHOST),
+        let (is_on_this_host, is_near) = match host.parse::<IpAddr>() {
+            Ok(address) => (address.is_loopback(), !is_public(address)),
+            Err(_) => [host.eq_ignore_ascii_case(LOCALHOST); 2].into(),
         };
         Ok(Self {
             suffix,
@@ -125,6 +128,7 @@ impl Directory {
             host: authority.to_string(),
             base: uri.path().trim_end_matches('/').to_owned(),
             is_on_this_host,
+            is_near,
             web: Arc::new(Https::chosen(None)),
         })
     }
@@ -178,6 +182,12 @@ impl Directory {
     /// Whether asking it stays on this machine.
     pub(crate) fn is_on_this_host(&self) -> bool {
         self.is_on_this_host
+    }
+
+    /// Whether what it says may be about this host and its networks: it is there itself, by an
+    /// address that the user gave.
+    pub(crate) fn is_near(&self) -> bool {
+        self.is_near
     }
 
     pub(crate) fn host(&self) -> &str {

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use data_encoding::BASE64;
-use netcom_identity::{DirectoryName, DirectorySuffixes, DomainName, NetId, UnixTime};
+use netcom_identity::{DirectoryName, DirectorySuffixes, DomainName, DottedName, NetId, UnixTime};
 use tempfile::TempDir;
 
 use super::{
@@ -55,12 +55,12 @@ fn names(told: &Arc<Told>) -> Names {
     Names::new(Arc::new(Nobody), Arc::new(Nobody)).directories(directories)
 }
 
-fn name() -> DirectoryName {
-    DirectoryName::parse(NAME, &DirectorySuffixes::default()).unwrap().unwrap()
+fn name() -> DottedName {
+    DottedName::parse(NAME, &DirectorySuffixes::default()).unwrap()
 }
 
 async fn ask(names: &Names) -> Result<NetId, NameError> {
-    names.directory(&name(), NOW).await.map(|resolved| resolved.netid)
+    names.resolve(&name(), NOW).await.map(|resolved| resolved.netid)
 }
 
 fn silent() -> Result<String, WebError> {
@@ -92,16 +92,16 @@ async fn a_configured_suffix_is_never_a_domain_whoever_read_the_name() {
         let directories = Directories::default().with(directory.asked_through(told)).unwrap();
         let names = Names::new(Arc::new(Nobody), Arc::new(Nobody)).directories(directories);
         let domain = DomainName::parse(name, &suffixes).unwrap();
-        let error = names.domain(&domain, NOW).await.unwrap_err();
+        let error = names.resolve(&domain.into(), NOW).await.unwrap_err();
         assert!(matches!(error, NameError::NotInDirectory { .. }), "{error}");
         if let Ok(alone) = DomainName::parse(suffix, &suffixes) {
-            let error = names.domain(&alone, NOW).await.unwrap_err();
+            let error = names.resolve(&alone.into(), NOW).await.unwrap_err();
             assert!(matches!(error, NameError::SuffixAlone { .. }), "{error}");
         }
         // Under a suffix that only whoever read the name knows, there is nobody to ask.
         let foreign = DirectorySuffixes::default().with("corp").unwrap();
         let foreign = DirectoryName::parse("bob.corp", &foreign).unwrap().unwrap();
-        let error = names.directory(&foreign, NOW).await.unwrap_err();
+        let error = names.resolve(&foreign.into(), NOW).await.unwrap_err();
         assert!(matches!(error, NameError::NoDirectoryFor { .. }), "{error}");
     }
 }
@@ -126,7 +126,7 @@ async fn what_a_directory_said_is_remembered_and_another_key_needs_its_consent_o
     assert!(matches!(error, NameError::Changed { known, found, .. }
         if known == netid(1) && found == netid(2)));
     assert!(error.hint().unwrap().starts_with("netcom names trust alice.netcom n1"));
-    names.trust_in_directory(&name(), netid(2)).unwrap();
+    names.trust(&name(), netid(2)).unwrap();
     assert_eq!(ask(&names).await.unwrap(), netid(2));
     // Older answers of the same directory stay refused, whichever key they name.
     told.say(Ok(page(2, 5)));
@@ -165,9 +165,9 @@ async fn a_directory_that_is_silent_is_stood_in_for_by_its_last_answer_until_tha
     told.say(silent());
     assert_eq!(ask(&names).await.unwrap(), netid(1));
     let end = entry(1, 1).expires();
-    let last = names.directory(&name(), UnixTime(end.0 - 1)).await.unwrap();
+    let last = names.resolve(&name(), UnixTime(end.0 - 1)).await.unwrap();
     assert_eq!((last.netid, last.ground), (netid(1), "it was so before, and nobody answers now"));
-    let over = names.directory(&name(), end).await;
+    let over = names.resolve(&name(), end).await;
     assert!(matches!(over, Err(NameError::DirectorySilent { .. })), "{over:?}");
     // Whatever else the directory says counts.
     told.say(Err(WebError::Missing));

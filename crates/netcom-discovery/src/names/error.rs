@@ -218,6 +218,10 @@ impl NameError {
                  config.toml"
             )),
             Self::BadDirectory { directory, fault, .. } => Some(fault.hint(directory)),
+            Self::Pin(PinError::File(error)) => error.hint(),
+            Self::Pin(PinError::Full { .. }) => {
+                Some("netcom names forget NAME, one that is used no more".to_owned())
+            }
             _ => None,
         }
     }

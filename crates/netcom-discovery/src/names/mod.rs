@@ -5,6 +5,7 @@
 //! configured suffix are asked of its [`Directory`] alone.
 
 mod answer;
+mod cache;
 mod directories;
 #[cfg(test)]
 mod directories_tests;
@@ -18,6 +19,7 @@ mod domain;
 mod error;
 mod evidence;
 pub(crate) mod fuzzing;
+mod hints;
 mod https;
 #[cfg(test)]
 mod https_tests;
@@ -28,14 +30,16 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use netcom_identity::DottedName;
+
 pub use self::{
-    answer::{Answer, AnswerError},
+    answer::{Answer, AnswerError, MAX_ANSWER_BYTES},
     directories::{Directories, Directory, DirectoryError},
     directory::{DirectoryAnswer, DirectoryFault},
     dnssec::{DnsConfigError, Dnssec},
     error::NameError,
     https::Https,
     pins::PinError,
-    resolver::{DottedName, Names, Resolved},
+    resolver::{Names, Resolved},
     source::{Dns, Txt, Web, WebError},
 };

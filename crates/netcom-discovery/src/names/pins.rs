@@ -1,14 +1,13 @@
 //! Which key each name led to before, in a file for each name in a data directory.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    fs,
     path::{Path, PathBuf},
 };
 
 use netcom_identity::{DirectoryEntry, EntityDocument, MAX_ENTITY_BYTES, NetId, UnixTime};
-use rustix::process::geteuid;
+
+use crate::private_file::{self, Lock, PrivateFileError};
 
 /// What was accepted for a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,34 +73,16 @@ impl Pinned {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinError {
-    /// The file cannot be read.
-    #[error("{path} cannot be read", path = path.display())]
-    Read {
-        /// The file.
+    /// The file or its folder cannot be used, or others can change it. What was pinned is as
+    /// before.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
+    /// There are too many. None is dropped for another: whoever makes somebody look for many names
+    /// could have any pin dropped.
+    #[error("{path} remembers the keys of {MAX_PINS} names, no more fit", path = path.display())]
+    Full {
+        /// The folder.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The file or its directory cannot be written; what was pinned is as before.
-    #[error("{path} cannot be written", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Others can change the file.
-    #[error(
-        "{path} can be changed by others (owner {owner}, mode {mode:o}), make it yours and run: \
-         chmod 600 {path}", path = path.display()
-    )]
-    Unsafe {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// Its mode.
-        mode: u32,
     },
     /// The file is damaged. Remove it only if you know by other means whose key is right.
     #[error("{path} does not say which key the name has", path = path.display())]
@@ -125,43 +106,60 @@ impl Pins {
     /// What was accepted for `name`, a name in small letters without a dot at its end.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Pinned>, PinError> {
         let path = self.directory.join(name);
-        let failed = |source| PinError::Read { path: path.clone(), source };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-        if owner != geteuid().as_raw() || mode & 0o022 != 0 {
-            return Err(PinError::Unsafe { path, owner, mode });
+        match private_file::read_shown(&path, MAX_FILE) {
+            Ok(bytes) => decode(&bytes).map(Some).ok_or(PinError::Malformed { path }),
+            Err(PrivateFileError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-        decode(&bytes).map(Some).ok_or(PinError::Malformed { path })
+    }
+
+    /// Waits for whoever else changes pins. What is read from then on stays so until it is written.
+    pub(crate) fn lock(&self) -> Result<Changing<'_>, PinError> {
+        private_file::make_folder(&self.directory)?;
+        // No name begins with a dot.
+        let lock = Lock::take(&self.directory.join(".lock"))?;
+        Ok(Changing { pins: self, _lock: lock })
+    }
+}
+
+/// The right to change pins, until it is dropped.
+pub(crate) struct Changing<'a> {
+    pins: &'a Pins,
+    _lock: Lock,
+}
+
+impl Changing<'_> {
+    /// As [`Pins::read`].
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Pinned>, PinError> {
+        self.pins.read(name)
     }
 
     /// Keeps what was accepted for `name`; a crash leaves the old pin or the new one.
     pub(crate) fn write(&self, name: &str, pinned: &Pinned) -> Result<(), PinError> {
-        let path = self.directory.join(name);
-        let write = || -> io::Result<()> {
-            let mut suffix = [0; 8];
-            getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-            // No name begins with a dot.
-            let random = u64::from_le_bytes(suffix);
-            let temporary = self.directory.join(format!(".{random:016x}"));
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-            let written = file.write_all(&encode(pinned)).and_then(|()| file.sync_all());
-            let written = written.and_then(|()| fs::rename(&temporary, &path));
-            if written.is_err() {
-                drop(fs::remove_file(&temporary));
-            }
-            written?;
-            File::open(&self.directory)?.sync_all()
-        };
-        write().map_err(|source| PinError::Write { path: path.clone(), source })
+        let path = self.pins.directory.join(name);
+        if path.symlink_metadata().is_err() && self.count()? >= MAX_PINS {
+            return Err(PinError::Full { path: self.pins.directory.clone() });
+        }
+        Ok(private_file::replace(&path, &encode(pinned))?)
+    }
+
+    /// Forgets what was accepted for `name`, damaged or not; tells whether there was anything.
+    pub(crate) fn remove(&self, name: &str) -> Result<bool, PinError> {
+        let path = self.pins.directory.join(name);
+        let was_there = path.symlink_metadata().is_ok();
+        private_file::remove(&path)?;
+        Ok(was_there)
+    }
+
+    fn count(&self) -> Result<usize, PinError> {
+        let path = &self.pins.directory;
+        let failed = |source| PrivateFileError::Io { path: path.clone(), source };
+        let mut count = 0;
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            count += usize::from(!name.as_encoded_bytes().starts_with(b"."));
+        }
+        Ok(count)
     }
 }
 
@@ -201,3 +199,57 @@ fn decode(bytes: &[u8]) -> Option<Pinned> {
 
 /// A line with two keys and two numbers, and a document.
 const MAX_FILE: u64 = 256 + MAX_ENTITY_BYTES as u64;
+/// As many names as a petname book has.
+const MAX_PINS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use netcom_identity::SecretKey;
+
+    use super::*;
+
+    fn pinned(seed: u8) -> Pinned {
+        let netid = SecretKey::from_bytes(&[seed; 32]).net_id();
+        Pinned { netid, document: None, entry: None }
+    }
+
+    #[test]
+    fn no_pin_is_dropped_for_another_and_those_there_are_can_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::new(folder.path());
+        pins.lock().unwrap().write("first.example.org", &pinned(1)).unwrap();
+        for index in 1..MAX_PINS {
+            fs::write(folder.path().join(format!("pins/n{index}.example.org")), "").unwrap();
+        }
+        let changing = pins.lock().unwrap();
+        let full = changing.write("one-more.example.org", &pinned(2)).unwrap_err();
+        assert!(matches!(full, PinError::Full { .. }), "{full}");
+        changing.write("first.example.org", &pinned(2)).unwrap();
+        assert_eq!(pins.read("first.example.org").unwrap(), Some(pinned(2)));
+
+        assert!(changing.remove("n1.example.org").unwrap());
+        assert!(!changing.remove("n1.example.org").unwrap());
+        changing.write("one-more.example.org", &pinned(2)).unwrap();
+    }
+
+    #[test]
+    fn of_two_who_pin_a_name_first_one_sees_what_the_other_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let pins = Pins::new(folder.path());
+        let first = |seed| {
+            let changing = pins.lock().unwrap();
+            let before = changing.read("example.org").unwrap();
+            if before.is_none() {
+                changing.write("example.org", &pinned(seed)).unwrap();
+            }
+            before.is_none()
+        };
+        let winners: Vec<bool> = thread::scope(|scope| {
+            let threads: Vec<_> = (1..=8).map(|seed| scope.spawn(move || first(seed))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(winners.iter().filter(|is_first| **is_first).count(), 1);
+    }
+}

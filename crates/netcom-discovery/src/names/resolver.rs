@@ -3,18 +3,20 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use netcom_identity::{
-    DirectoryName, DirectorySuffixes, DomainError, DomainName, EntityDocument, MAX_DELEGATIONS,
+    DirectoryName, DirectorySuffixes, DomainName, DottedName, EntityDocument, MAX_DELEGATIONS,
     Multiaddr, NetId, UnixTime,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
+    cache::{Cache, KEPT_SECONDS, Said},
     directories::Directories,
     directory::{Question, Verdict},
     dnssec::Dnssec,
     domain::{ask_dns, ask_web, weigh},
     error::NameError,
     evidence::Ground,
+    hints::public_hints,
     https::Https,
     pins::{Pinned, PinnedEntry, Pins},
     source::{Dns, NoDns, Web, WebError},
@@ -31,49 +33,8 @@ pub struct Names {
     pins: Option<Pins>,
     sources: Option<(Arc<dyn Web>, Arc<dyn Dns>)>,
     directories: Directories,
-}
-
-/// A name with dots: a domain, or a name of a directory.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum DottedName {
-    /// Of the public DNS.
-    Domain(DomainName),
-    /// Under a suffix that is none of the public DNS.
-    Directory(DirectoryName),
-}
-
-impl DottedName {
-    /// Reads a name, given the suffixes that are not domains.
-    ///
-    /// # Errors
-    /// [`DomainError`] if it is none, or must not be asked for in the public DNS.
-    pub fn parse(text: &str, suffixes: &DirectorySuffixes) -> Result<Self, DomainError> {
-        match DirectoryName::parse(text, suffixes)? {
-            Some(name) => Ok(Self::Directory(name)),
-            None => DomainName::parse(text, suffixes).map(Self::Domain),
-        }
-    }
-
-    /// The name, in small letters and without a dot at its end.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Domain(name) => name.as_str(),
-            Self::Directory(name) => name.as_str(),
-        }
-    }
-}
-
-impl From<DomainName> for DottedName {
-    fn from(name: DomainName) -> Self {
-        Self::Domain(name)
-    }
-}
-
-impl From<DirectoryName> for DottedName {
-    fn from(name: DirectoryName) -> Self {
-        Self::Directory(name)
-    }
+    cache: Cache,
+    kept_seconds: u64,
 }
 
 /// Whom a name means.
@@ -116,8 +77,14 @@ impl Names {
     /// addresses.
     #[must_use]
     pub fn offline() -> Self {
-        let directories = Directories::default();
-        Self { fixed: BTreeMap::new(), pins: None, sources: None, directories }
+        Self {
+            fixed: BTreeMap::new(),
+            pins: None,
+            sources: None,
+            directories: Directories::default(),
+            cache: Cache::default(),
+            kept_seconds: KEPT_SECONDS,
+        }
     }
 
     /// Asks directories for the names under their suffixes.
@@ -151,15 +118,30 @@ impl Names {
         self
     }
 
-    /// The key behind a domain.
+    /// Sets how long what a domain's sources said counts before they are asked again; that they
+    /// said nothing counts 5 s at most. A directory is asked each time. Default: a minute.
+    #[must_use]
+    pub fn keeping(mut self, time: Duration) -> Self {
+        self.kept_seconds = time.as_secs();
+        self
+    }
+
+    /// The key behind a name.
     ///
     /// # Errors
     /// [`NameError`] says what speaks against it and who can mend that.
-    pub async fn domain(&self, domain: &DomainName, now: UnixTime) -> Result<Resolved, NameError> {
-        let name = domain.as_str();
-        if let Some(netid) = self.fixed.get(name) {
+    pub async fn resolve(&self, name: &DottedName, now: UnixTime) -> Result<Resolved, NameError> {
+        if let Some(netid) = self.fixed.get(name.as_str()) {
             return Ok(Resolved::fixed(*netid));
         }
+        match name {
+            DottedName::Domain(name) => self.domain(name, now).await,
+            DottedName::Directory(name) => self.directory(name, now).await,
+        }
+    }
+
+    async fn domain(&self, domain: &DomainName, now: UnixTime) -> Result<Resolved, NameError> {
+        let name = domain.as_str();
         // Whoever read the name may not have known the suffix.
         match DirectoryName::parse(name, self.directories.suffixes()) {
             Ok(None) => {}
@@ -169,39 +151,39 @@ impl Names {
                 return Err(NameError::SuffixAlone { suffix: name.to_owned() });
             }
         }
-        let Some((web, dns)) = &self.sources else {
-            return Err(NameError::Offline { name: name.to_owned() });
-        };
+        let said = self.said(name, now).await?;
         let pinned = self.pinned(name).await?;
-        let (web, (dns, dnssec)) =
-            tokio::join!(ask_web(&**web, name, now), ask_dns(&**dns, name, now));
-        let (document, ground) = weigh(name, &web, &dns, dnssec, pinned.as_ref(), now)?;
-        let resolved = Resolved::of(
-            &document,
-            match ground {
-                Ground::Both => "its web server and DNSSEC say so",
-                Ground::Https => "its web server says so",
-                Ground::Dnssec => "DNSSEC says so",
-                Ground::Pin => AS_BEFORE,
-            },
-        );
+        let (document, ground) =
+            weigh(name, &said.web, &said.dns, said.dnssec, pinned.as_ref(), now)?;
+        let ground = match ground {
+            Ground::Both => "its web server and DNSSEC say so",
+            Ground::Https => "its web server says so",
+            Ground::Dnssec => "DNSSEC says so",
+            Ground::Pin => AS_BEFORE,
+        };
+        let mut resolved = Resolved::of(&document, ground);
+        public_hints(&mut resolved.hints);
         let document = Some(document);
         self.pin(name, pinned, Pinned { netid: resolved.netid, document, entry: None }).await?;
         Ok(resolved)
     }
 
-    /// The key behind a name of a directory.
-    ///
-    /// # Errors
-    /// [`NameError`] says what speaks against it and who can mend that.
-    pub async fn directory(
-        &self,
-        name: &DirectoryName,
-        now: UnixTime,
-    ) -> Result<Resolved, NameError> {
-        if let Some(netid) = self.fixed.get(name.as_str()) {
-            return Ok(Resolved::fixed(*netid));
+    /// What the sources of a domain say, or said lately.
+    async fn said(&self, name: &str, now: UnixTime) -> Result<Arc<Said>, NameError> {
+        let Some((web, dns)) = &self.sources else {
+            return Err(NameError::Offline { name: name.to_owned() });
+        };
+        if let Some(said) = self.cache.at(name, now) {
+            return Ok(said);
         }
+        let (web, (dns, dnssec)) =
+            tokio::join!(ask_web(&**web, name, now), ask_dns(&**dns, name, now));
+        let said = Arc::new(Said { web, dns, dnssec });
+        self.cache.keep(name, Arc::clone(&said), now, self.kept_seconds);
+        Ok(said)
+    }
+
+    async fn directory(&self, name: &DirectoryName, now: UnixTime) -> Result<Resolved, NameError> {
         // By the suffixes there are here, of which the longest counts.
         let own = DirectoryName::parse(name.as_str(), self.directories.suffixes()).ok().flatten();
         let suffix = own.as_ref().unwrap_or(name).suffix();
@@ -220,37 +202,30 @@ impl Names {
             Err(WebError::Absent { reason: format!("no answer within {ASKING:?}") })
         });
         let question = Question { name, key: directory.key(), url: directory.url(), now };
-        match question.judge(page.as_deref(), pinned.as_ref())? {
-            Verdict::Before(document) => Ok(Resolved::of(&document, AS_BEFORE)),
+        let mut resolved = match question.judge(page.as_deref(), pinned.as_ref())? {
+            Verdict::Before(document) => Resolved::of(&document, AS_BEFORE),
             Verdict::Entry(entry) => {
                 let resolved = Resolved::of(entry.document(), "its directory says so");
                 let (netid, document) = (resolved.netid, Some(entry.document().clone()));
                 let entry = Some(PinnedEntry::of(&entry));
                 self.pin(name, pinned, Pinned { netid, document, entry }).await?;
-                Ok(resolved)
+                resolved
             }
+        };
+        if !directory.is_near() {
+            public_hints(&mut resolved.hints);
         }
+        Ok(resolved)
     }
 
-    /// Lets a domain lead to a key from now on because the user says so. Does file I/O.
-    ///
-    /// # Errors
-    /// The data directory cannot be written, or there is none.
-    pub fn trust(&self, domain: &DomainName, netid: NetId) -> Result<(), NameError> {
-        self.vouch(domain.as_str(), netid)
-    }
-
-    /// Lets a name of a directory lead to a key, until the directory says otherwise with that key's
+    /// Lets a name lead to a key from now on, until another one takes its place with that key's
     /// consent, because the user says so. Does file I/O.
     ///
     /// # Errors
-    /// The data directory cannot be written, or there is none.
-    pub fn trust_in_directory(&self, name: &DirectoryName, netid: NetId) -> Result<(), NameError> {
-        self.vouch(name.as_str(), netid)
-    }
-
-    fn vouch(&self, name: &str, netid: NetId) -> Result<(), NameError> {
-        let pins = self.pins.as_ref().ok_or(NameError::NoDirectory)?;
+    /// The data directory cannot be written, or there is none, or it remembers too many names.
+    pub fn trust(&self, name: &DottedName, netid: NetId) -> Result<(), NameError> {
+        let (name, pins) = (name.as_str(), self.pins.as_ref().ok_or(NameError::NoDirectory)?);
+        let pins = pins.lock()?;
         // What was seen of the same key and directory stays seen; a damaged pin is what this mends.
         let (document, entry) = match pins.read(name).ok().flatten() {
             Some(before) if before.netid == netid => (before.document, before.entry),
@@ -258,6 +233,16 @@ impl Names {
             None => (None, None),
         };
         Ok(pins.write(name, &Pinned { netid, document, entry })?)
+    }
+
+    /// Forgets which key a name led to, so that the next answer counts as the first. Tells whether
+    /// one was remembered. Does file I/O.
+    ///
+    /// # Errors
+    /// The data directory cannot be written, or there is none.
+    pub fn forget(&self, name: &DottedName) -> Result<bool, NameError> {
+        let pins = self.pins.as_ref().ok_or(NameError::NoDirectory)?;
+        Ok(pins.lock()?.remove(name.as_str())?)
     }
 
     async fn pinned(&self, name: &str) -> Result<Option<Pinned>, NameError> {
@@ -273,14 +258,17 @@ impl Names {
             return Ok(());
         }
         let name = name.to_owned();
-        let write = move || match pins.read(&name)? {
-            current if current == was => Ok(pins.write(&name, &new)?),
-            // Who looked for the same name at the same time found the same key.
-            Some(current) if current.netid == new.netid => match current.is_as_new_as(&new) {
-                true => Ok(()),
-                false => Ok(pins.write(&name, &new)?),
-            },
-            _ => Err(NameError::Busy { name }),
+        let write = move || {
+            let pins = pins.lock()?;
+            match pins.read(&name)? {
+                current if current == was => Ok(pins.write(&name, &new)?),
+                // Who looked for the same name at the same time found the same key.
+                Some(current) if current.netid == new.netid => match current.is_as_new_as(&new) {
+                    true => Ok(()),
+                    false => Ok(pins.write(&name, &new)?),
+                },
+                _ => Err(NameError::Busy { name }),
+            }
         };
         spawn_blocking(write).await.map_err(|_| NameError::Closed)?
     }

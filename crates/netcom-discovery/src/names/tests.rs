@@ -1,9 +1,14 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use netcom_identity::{DomainName, EntityDescription, EntityDocument, NetId, SecretKey, UnixTime};
+use netcom_identity::{
+    DomainName, DottedName, EntityDescription, EntityDocument, NetId, SecretKey, UnixTime,
+};
 use tempfile::TempDir;
 
 use super::{Dns, NameError, Names, Txt, Web, WebError, answer::Answer};
@@ -62,8 +67,8 @@ fn netid(seed: u8) -> NetId {
     key(seed).net_id()
 }
 
-fn domain() -> DomainName {
-    "example.org".parse().unwrap()
+fn domain() -> DottedName {
+    "example.org".parse::<DomainName>().unwrap().into()
 }
 
 fn document(
@@ -111,7 +116,7 @@ fn names(web: Result<Vec<u8>, WebError>, dns: Txt) -> Names {
 }
 
 async fn ask(names: &Names) -> Result<NetId, NameError> {
-    names.domain(&domain(), NOW).await.map(|resolved| resolved.netid)
+    names.resolve(&domain(), NOW).await.map(|resolved| resolved.netid)
 }
 
 #[tokio::test]
@@ -134,11 +139,14 @@ async fn either_authenticated_source_is_enough_and_both_are_asked() {
 
 #[tokio::test]
 async fn a_newer_document_of_the_same_key_counts_whoever_gives_it() {
-    let hint = format!("/ip4/192.0.2.1/tcp/1/p2p/{}", key(2).peer_id()).parse().unwrap();
-    let newer = document(1, 2, |description| description.hints = vec![hint]);
-    let names = names(page(plain(1), Vec::new()), Txt::Secure(text(newer.clone())));
-    let resolved = names.domain(&domain(), NOW).await.unwrap();
-    assert_eq!(resolved.hints, newer.description().hints);
+    let hint = format!("/ip4/1.1.1.1/tcp/1/p2p/{}", key(2).peer_id()).parse().unwrap();
+    // Into somebody's own network no stranger's document leads.
+    let near = format!("/ip4/192.168.0.1/tcp/1/p2p/{}", key(2).peer_id()).parse().unwrap();
+    let hints = vec![hint, near];
+    let newer = document(1, 2, |description| description.hints.clone_from(&hints));
+    let names = names(page(plain(1), Vec::new()), Txt::Secure(text(newer)));
+    let resolved = names.resolve(&domain(), NOW).await.unwrap();
+    assert_eq!(resolved.hints, hints[..1]);
 }
 
 #[tokio::test]
@@ -244,6 +252,31 @@ async fn successors_that_go_in_a_circle_lead_nowhere() {
 }
 
 #[tokio::test]
+async fn the_sources_are_asked_once_a_minute_and_what_is_pinned_counts_at_once() {
+    let data = TempDir::new().unwrap();
+    let world = World { web: page(plain(1), Vec::new()), dns: no_record() };
+    let fake = Arc::new(Fake { world, asked: AtomicUsize::new(0) });
+    let names = Names::new(Arc::clone(&fake) as Arc<dyn Web>, Arc::clone(&fake) as Arc<dyn Dns>);
+    let names = names.remembering(data.path());
+    for (seconds, asked) in [(0, 2), (59, 2), (60, 4)] {
+        let now = UnixTime(NOW.0 + seconds);
+        let resolved = names.clone().resolve(&domain(), now).await.unwrap();
+        assert_eq!((resolved.netid, fake.asked.load(Ordering::Relaxed)), (netid(1), asked));
+    }
+    names.trust(&domain(), netid(2)).unwrap();
+    assert!(matches!(ask(&names).await, Err(NameError::Changed { .. })));
+    assert!(names.forget(&domain()).unwrap() && !names.forget(&domain()).unwrap());
+    assert_eq!(ask(&names).await.unwrap(), netid(1));
+
+    let always = names.keeping(Duration::ZERO);
+    let before = fake.asked.load(Ordering::Relaxed);
+    for _ in 0..2 {
+        always.resolve(&domain(), UnixTime(NOW.0 + 200)).await.unwrap();
+    }
+    assert_eq!(fake.asked.load(Ordering::Relaxed), before + 4);
+}
+
+#[tokio::test]
 async fn an_older_document_than_the_last_is_a_repetition() {
     let data = TempDir::new().unwrap();
     let newer = document(1, 7, |_| {});
@@ -264,7 +297,7 @@ async fn the_key_of_last_time_stands_in_only_where_nobody_answers() {
     let bad = Err(WebError::Bad { reason: "a redirect".to_owned() });
     let hidden = names(bad, no_record()).remembering(data.path());
     assert!(matches!(ask(&hidden).await, Err(NameError::BadAnswer { .. })));
-    let later = silent.domain(&domain(), UnixTime(2001)).await;
+    let later = silent.resolve(&domain(), UnixTime(2001)).await;
     assert!(matches!(later, Err(NameError::Unknown { .. })), "{later:?}");
 }
 

@@ -1,57 +1,20 @@
 //! The book's file: one table of names, written whole or not at all.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
 use netcom_identity::{Multiaddr, NetId, Petname, parse_peer_id};
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-    process::geteuid,
-};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::{MAX_NAMES, Named, PetnameEntry, complete};
+use crate::private_file::{self, Lock, PrivateFileError};
 
 /// Why a petname book cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BookError {
-    /// The file or its directory cannot be read.
-    #[error("{path} cannot be read", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The file or its directory cannot be written; the names are as before.
-    #[error("{path} cannot be written", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// Others can change the file.
-    #[error(
-        "{path} can be changed by others (owner {owner}, mode {mode:o}), make it yours and run: \
-         chmod 600 {path}", path = path.display()
-    )]
-    Unsafe {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// Its mode.
-        mode: u32,
-    },
+    /// The file cannot be used, or others can change it; the names are as before.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// A newer netcom wrote the file; use that one.
     #[error(
         "{path} has version {version}, this netcom knows version {VERSION} only: use a newer one",
@@ -81,29 +44,14 @@ pub enum BookError {
         /// What is wrong.
         reason: String,
     },
-    /// Another process has been writing for seconds; look what it does, and try again.
-    #[error("{path} is in use by another process", path = path.display())]
-    Busy {
-        /// The lock file.
-        path: PathBuf,
-    },
 }
 
 /// The book's file in its directory.
 pub(super) const NAME: &str = "names.toml";
 const LOCK: &str = "names.lock";
-const TEMPORARY: &str = "names.toml.new";
 const VERSION: i64 = 1;
 /// Room for [`MAX_NAMES`] with some addresses each.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
-
-/// The right to write, until it is dropped.
-pub(super) struct Lock {
-    _file: File,
-    directory: PathBuf,
-}
 
 /// The contents of the file, with the comments and the order its owner gave them.
 pub(super) struct Book {
@@ -111,27 +59,10 @@ pub(super) struct Book {
     document: DocumentMut,
 }
 
-impl Lock {
-    /// Makes the directory if it is missing, and waits for other writers.
-    pub(super) fn take(directory: &Path) -> Result<Self, BookError> {
-        let path = directory.join(LOCK);
-        let failed = |source| BookError::Write { path: path.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(failed)?;
-        let started = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _file: file, directory: directory.to_owned() }),
-                Err(Errno::WOULDBLOCK) if started.elapsed() < LOCK_TIMEOUT => {
-                    thread::sleep(LOCK_PAUSE);
-                }
-                Err(Errno::WOULDBLOCK) => return Err(BookError::Busy { path }),
-                Err(error) => return Err(failed(error.into())),
-            }
-        }
-    }
+/// Makes the directory if it is missing, and waits for other writers.
+pub(super) fn lock(directory: &Path) -> Result<Lock, BookError> {
+    private_file::make_folder(directory)?;
+    Ok(Lock::take(&directory.join(LOCK))?)
 }
 
 impl Book {
@@ -170,21 +101,8 @@ impl Book {
     }
 
     /// Writes the file so that a crash leaves the old one or the new one.
-    pub(super) fn write(&self, path: &Path, lock: &Lock) -> Result<(), BookError> {
-        let temporary = lock.directory.join(TEMPORARY);
-        let write = || -> io::Result<()> {
-            match fs::remove_file(&temporary) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(self.text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)?;
-            File::open(&lock.directory)?.sync_all()
-        };
-        write().map_err(|source| BookError::Write { path: path.to_owned(), source })
+    pub(super) fn write(&self, path: &Path, _lock: &Lock) -> Result<(), BookError> {
+        Ok(private_file::replace(path, self.text().as_bytes())?)
     }
 
     /// The file's text.
@@ -274,22 +192,14 @@ impl Book {
 
 /// The file's text; empty where there is no file.
 fn read_text(path: &Path) -> Result<String, BookError> {
-    let failed = |source| BookError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(failed(error)),
+    let bytes = match private_file::read_shown(path, MAX_FILE) {
+        Ok(bytes) => bytes,
+        Err(PrivateFileError::Missing { .. }) => return Ok(String::new()),
+        Err(error) => return Err(error.into()),
     };
-    let metadata = file.metadata().map_err(failed)?;
-    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    if owner != geteuid().as_raw() || mode & 0o022 != 0 {
-        return Err(BookError::Unsafe { path: path.to_owned(), owner, mode });
-    }
-    let mut text = String::new();
-    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
-    if length as u64 > MAX_FILE {
-        let reason = format!("it is larger than {MAX_FILE} bytes");
-        return Err(BookError::Malformed { path: path.to_owned(), reason });
-    }
-    Ok(text)
+    let text = str::from_utf8(&bytes).map_err(|_| {
+        let reason = "it is no text".to_owned();
+        BookError::Malformed { path: path.to_owned(), reason }
+    })?;
+    Ok(text.to_owned())
 }

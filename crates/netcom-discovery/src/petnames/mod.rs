@@ -10,8 +10,8 @@ use netcom_identity::{
     AddressError, MAX_ADDRESSES, Multiaddr, NetId, PeerId, Petname, with_own_peer_id,
 };
 
+use self::file::Book;
 pub use self::file::BookError;
-use self::file::{Book, Lock};
 
 /// A user's own names for entities and nodes, kept in `names.toml` in a data directory.
 ///
@@ -129,7 +129,7 @@ impl PetnameBook {
         if_taken: IfTaken,
     ) -> Result<(), AddError> {
         entry.check()?;
-        let lock = Lock::take(&self.directory)?;
+        let lock = file::lock(&self.directory)?;
         let mut book = Book::read(&self.path())?;
         match book.entry(name) {
             Some(current) if if_taken == IfTaken::Refuse => {
@@ -148,7 +148,7 @@ impl PetnameBook {
     /// # Errors
     /// There is no such name, or the book is not in order.
     pub fn remove(&self, name: &Petname) -> Result<Option<PetnameEntry>, ResolveError> {
-        let lock = Lock::take(&self.directory)?;
+        let lock = file::lock(&self.directory)?;
         let mut book = Book::read(&self.path())?;
         let entry = book.entry(name).ok_or_else(|| unknown(&book, name))?.ok();
         book.remove(name);

@@ -5,9 +5,9 @@ use std::{fmt, net::IpAddr, str::FromStr};
 /// The suffixes whose names directories answer. They never reach the public DNS.
 ///
 /// ```
-/// # use netcom_identity::{DirectorySuffixes, Target};
+/// # use netcom_identity::{DirectorySuffixes, DottedName};
 /// let suffixes = DirectorySuffixes::default().with("corp")?; // `netcom` is always there
-/// assert!(matches!(Target::parse("alice.corp", &suffixes), Ok(Target::Directory(_))));
+/// assert!(matches!(DottedName::parse("alice.corp", &suffixes), Ok(DottedName::Directory(_))));
 /// # Ok::<(), netcom_identity::DomainError>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]

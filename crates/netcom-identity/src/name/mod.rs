@@ -1,6 +1,7 @@
 //! The grammar of what people type to say whom they mean. Nothing is looked up here.
 
 mod domain;
+mod dotted;
 mod petname;
 
 use std::{fmt, str::FromStr};
@@ -11,6 +12,7 @@ use multiaddr::{Multiaddr, Protocol};
 pub(crate) use self::domain::normalised;
 pub use self::{
     domain::{DirectoryName, DirectorySuffixes, DomainError, DomainName},
+    dotted::DottedName,
     petname::{Petname, PetnameError},
 };
 use crate::{
@@ -31,8 +33,7 @@ use crate::{
 /// let id = SecretKey::from_bytes(&[7; 32]).net_id();
 /// assert_eq!(id.to_string().parse(), Ok(Target::NetId(id)));
 /// assert!(matches!("alice".parse(), Ok(Target::Petname(_))));
-/// assert!(matches!("alice.netcom".parse(), Ok(Target::Directory(_))));
-/// assert!(matches!("example.org".parse(), Ok(Target::Domain(_))));
+/// assert!(matches!("example.org".parse(), Ok(Target::Dotted(_))));
 /// assert!("printer.local".parse::<Target>().is_err());
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -48,10 +49,8 @@ pub enum Target {
     Ticket(Box<Ticket>),
     /// A node at one address, which ends in its `/p2p`.
     Address(PeerId, Multiaddr),
-    /// A name in a directory, answered under that directory's pinned key alone.
-    Directory(DirectoryName),
-    /// A domain of the public DNS.
-    Domain(DomainName),
+    /// A domain, or a name of a directory.
+    Dotted(DottedName),
 }
 
 impl Target {
@@ -72,24 +71,12 @@ impl Target {
             return Self::from_address(text);
         }
         if text.contains('.') {
-            return Self::domain(text, suffixes);
+            return Ok(Self::Dotted(DottedName::parse(text, suffixes)?));
         }
         match literal(text) {
             Some(Literal::NetId) => Ok(Self::NetId(text.parse()?)),
             Some(Literal::PeerId) => Ok(Self::PeerId(parse_peer_id(text)?)),
             None => Ok(Self::Petname(Petname::from_plain(text)?)),
-        }
-    }
-
-    /// Reads a domain or a name under a directory suffix, and nothing else.
-    ///
-    /// # Errors
-    ///
-    /// [`TargetError::Domain`] if it is neither.
-    pub fn domain(text: &str, suffixes: &DirectorySuffixes) -> Result<Self, TargetError> {
-        match DirectoryName::parse(text, suffixes)? {
-            Some(name) => Ok(Self::Directory(name)),
-            None => Ok(Self::Domain(DomainName::parse(text, suffixes)?)),
         }
     }
 
@@ -114,8 +101,7 @@ impl fmt::Display for Target {
             Self::Petname(name) => name.fmt(f),
             Self::Ticket(ticket) => ticket.fmt(f),
             Self::Address(_, address) => address.fmt(f),
-            Self::Directory(name) => name.fmt(f),
-            Self::Domain(name) => name.fmt(f),
+            Self::Dotted(name) => name.fmt(f),
         }
     }
 }
@@ -144,6 +130,12 @@ impl From<PeerId> for Target {
 impl From<Petname> for Target {
     fn from(name: Petname) -> Self {
         Self::Petname(name)
+    }
+}
+
+impl From<DottedName> for Target {
+    fn from(name: DottedName) -> Self {
+        Self::Dotted(name)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What people type, and in which order it is understood (R-NET-2, R-NET-9).
 
 use netcom_identity::{
-    AddressError, DirectoryName, DirectorySuffixes, DomainError, DomainName, Multiaddr, NetId,
-    NetIdError, PeerIdError, Petname, PetnameError, Target, TargetError, Ticket, TicketError,
+    AddressError, DirectoryName, DirectorySuffixes, DomainError, DomainName, DottedName, Multiaddr,
+    NetId, NetIdError, PeerIdError, Petname, PetnameError, Target, TargetError, Ticket,
+    TicketError,
 };
 
 use crate::support::{hashed_peer_id, key, text, vectors};
@@ -32,6 +33,7 @@ fn each_kind_of_target_is_understood_and_written_back() {
     let address: Multiaddr = format!("/ip4/192.0.2.1/tcp/4001/p2p/{peer_id}").parse().unwrap();
     let suffixes = DirectorySuffixes::default();
     let directory = DirectoryName::parse("alice.netcom", &suffixes).unwrap().unwrap();
+    let domain: DomainName = "example.org".parse().unwrap();
     for (text, target) in [
         (netid.to_string(), Target::NetId(netid)),
         (peer_id.to_string(), Target::PeerId(peer_id)),
@@ -40,8 +42,8 @@ fn each_kind_of_target_is_understood_and_written_back() {
         ("alice".to_owned(), Target::Petname("alice".parse().unwrap())),
         (ticket.to_string(), Target::Ticket(Box::new(ticket))),
         (address.to_string(), Target::Address(peer_id, address)),
-        ("alice.netcom".to_owned(), Target::Directory(directory)),
-        ("example.org".to_owned(), Target::Domain("example.org".parse().unwrap())),
+        ("alice.netcom".to_owned(), Target::Dotted(directory.into())),
+        ("example.org".to_owned(), Target::Dotted(domain.into())),
     ] {
         assert_eq!(parse(&text).as_ref(), Ok(&target), "{text}");
         assert_eq!(parse(&format!(" {text}\n")).as_ref(), Ok(&target), "pasted with space");
@@ -210,7 +212,8 @@ fn names_under_a_directory_suffix_are_never_domains() {
         ("bob.corp", "bob", "corp"),
         ("carol.lab.example", "carol", "lab.example"),
     ] {
-        let Ok(Target::Directory(name)) = Target::parse(text, &suffixes) else { panic!("{text}") };
+        let Ok(Target::Dotted(name)) = Target::parse(text, &suffixes) else { panic!("{text}") };
+        let DottedName::Directory(name) = name else { panic!("{text}") };
         assert_eq!((name.label(), name.suffix()), (label, suffix));
         assert_eq!(name.as_str(), format!("{label}.{suffix}"));
         let refused = DomainError::Directory { suffix: suffix.to_owned() };
@@ -219,7 +222,8 @@ fn names_under_a_directory_suffix_are_never_domains() {
     let alone = DomainError::SuffixAlone { suffix: "lab.example".to_owned() };
     assert_eq!(Target::parse("lab.example", &suffixes), Err(TargetError::Domain(alone)));
     // A suffix ends at a dot: this one is a domain, or reserved.
-    assert!(matches!(Target::parse("alice.notnetcom", &suffixes), Ok(Target::Domain(_))));
+    let outside = DottedName::parse("alice.notnetcom", &suffixes);
+    assert!(matches!(outside, Ok(DottedName::Domain(_))));
     let reserved = DomainError::Reserved { top: "example".to_owned() };
     let result = Target::parse("prelab.example", &suffixes);
     assert_eq!(result, Err(TargetError::Domain(reserved)));
@@ -245,15 +249,15 @@ fn suffixes_are_names_and_their_number_is_capped() {
 }
 
 #[test]
-fn from_domain_takes_neither_keys_nor_petnames() {
+fn a_name_with_dots_is_neither_a_key_nor_a_petname() {
     let suffixes = DirectorySuffixes::default();
-    assert!(matches!(Target::domain("alice.netcom", &suffixes), Ok(Target::Directory(_))));
-    assert!(matches!(Target::domain("example.org", &suffixes), Ok(Target::Domain(_))));
+    let parse = |text: &str| DottedName::parse(text, &suffixes);
+    assert!(matches!(parse("alice.netcom"), Ok(DottedName::Directory(_))));
+    assert!(matches!(parse("example.org"), Ok(DottedName::Domain(_))));
     for text in ["alice", &key(1).net_id().to_string(), &key(1).peer_id().to_string()] {
-        let error = TargetError::Domain(DomainError::SingleLabel);
-        assert_eq!(Target::domain(text, &suffixes), Err(error));
+        assert_eq!(parse(text), Err(DomainError::SingleLabel));
     }
-    assert!(Target::domain("/memory/1", &suffixes).is_err());
+    assert!(parse("/memory/1").is_err());
 }
 
 #[test]
@@ -273,8 +277,8 @@ fn entity(text: &str) -> Result<(&'static str, String), String> {
             return Ok(("netid", netid.to_string()));
         }
         Target::Petname(_) => "petname",
-        Target::Directory(_) => "directory",
-        Target::Domain(_) => "domain",
+        Target::Dotted(DottedName::Directory(_)) => "directory",
+        Target::Dotted(DottedName::Domain(_)) => "domain",
         other => return Err(format!("{other} names no entity")),
     };
     Ok((kind, target.to_string()))

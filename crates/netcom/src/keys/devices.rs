@@ -1,16 +1,11 @@
 //! Which nodes an entity let speak for it, so that it can take that back.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use netcom_discovery::private_file::{self, Lock, PrivateFileError};
 use netcom_identity::{PeerId, UnixTime, parse_peer_id};
 
 use super::KeyFileError;
-use crate::private_file::{self, PrivateFileError};
 
 /// A node that may speak for an entity.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,7 +33,7 @@ pub(super) struct Register {
 
 /// The right to change the register, until it is dropped.
 pub(super) struct Guard {
-    _lock: File,
+    _lock: Lock,
     path: PathBuf,
 }
 
@@ -58,7 +53,8 @@ impl Register {
 
     /// The number of the next proof.
     pub(super) fn next_sequence(&mut self, now: u64) -> u64 {
-        self.highest_sequence = now.max(self.lowest_sequence).max(self.highest_sequence + 1);
+        let least = self.lowest_sequence.max(self.highest_sequence.saturating_add(1));
+        self.highest_sequence = now.max(least);
         self.highest_sequence
     }
 
@@ -85,7 +81,7 @@ impl Register {
         Ok(())
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let Self { lowest_sequence, highest_sequence, .. } = self;
         let mut text = format!("{HEADER}\nnumbers {lowest_sequence} {highest_sequence}\n");
         for Device { peer_id, label, expires, delegations } in &self.devices {
@@ -94,11 +90,12 @@ impl Register {
         text + "end\n"
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    pub(super) fn from_text(text: &str) -> Option<Self> {
         let text = text.strip_prefix(HEADER)?.strip_prefix('\n')?.strip_suffix("end\n")?;
-        let mut lines = text.lines();
+        let mut lines = text.split_terminator('\n');
         let (lowest, highest) = lines.next()?.strip_prefix("numbers ")?.split_once(' ')?;
-        let (lowest_sequence, highest_sequence) = (lowest.parse().ok()?, highest.parse().ok()?);
+        let (lowest_sequence, highest_sequence): (u64, u64) =
+            (lowest.parse().ok()?, highest.parse().ok()?);
         let device = |line: &str| {
             let mut words = line.splitn(4, ' ');
             Some(Device {
@@ -109,7 +106,8 @@ impl Register {
             })
         };
         let devices = lines.map(device).collect::<Option<Vec<_>>>()?;
-        let is_short = devices.len() <= MAX_DEVICES && highest_sequence < u64::MAX;
+        // Of a number that is the last one there is no next.
+        let is_short = devices.len() <= MAX_DEVICES && highest_sequence.max(lowest_sequence) < END;
         is_short.then_some(Self { lowest_sequence, highest_sequence, devices })
     }
 }
@@ -117,12 +115,7 @@ impl Register {
 impl Guard {
     /// Waits for other processes that change the register.
     pub(super) fn take(directory: &Path) -> Result<Self, KeyFileError> {
-        let path = directory.join("devices.lock");
-        let failed = |source: io::Error| PrivateFileError::Io { path: path.clone(), source };
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(&path).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = Lock::take(&directory.join("devices.lock"))?;
         Ok(Self { _lock: lock, path: directory.join(NAME) })
     }
 
@@ -137,6 +130,8 @@ const HEADER: &str = "netcom-devices 1";
 /// An entity lets at most so many nodes speak for it by statements of their own.
 const MAX_DEVICES: usize = 1024;
 const MAX_FILE: u64 = 512 << 10;
+/// Far beyond any clock: whoever lets others in counts from there as long as they live.
+const END: u64 = u64::MAX - (1 << 32);
 
 #[cfg(test)]
 mod tests {
@@ -183,6 +178,8 @@ mod tests {
         let mut register = Register::default();
         register.note(device(1, "laptop")).unwrap();
         let text = register.to_text();
+        let odd = text.replace("laptop", "laptop\r");
+        assert_eq!(Register::from_text(&odd).unwrap().to_text(), odd, "no byte is lost");
         for end in 0..text.len() {
             assert_eq!(Register::from_text(&text[..end]), None, "cut at {end}");
         }

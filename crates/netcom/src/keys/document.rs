@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use netcom_discovery::names::Answer;
+use netcom_discovery::{
+    names::Answer,
+    private_file::{self, PrivateFileError},
+};
 use netcom_identity::{EntityDescription, EntityDocument, MAX_ENTITY_BYTES, NetId, SecretKey};
 
 use super::{
@@ -12,10 +15,7 @@ use super::{
     file::{self, Purpose},
     store::{fresh, present},
 };
-use crate::{
-    clock::unix_now,
-    private_file::{self, PrivateFileError},
-};
+use crate::clock::{unix_millis, unix_now};
 
 /// A new key took the place of the identity's.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ impl IdentityStore {
     /// back and of keys before. Its sequence is the time, or higher if need be.
     ///
     /// # Errors
-    /// The key is not here or locked, or the description passes its bounds.
+    /// The key is not here or locked, or the description passes its bounds, also with the documents
+    /// of keys before.
     pub fn publish(
         &self,
         mut description: EntityDescription,
@@ -47,9 +48,13 @@ impl IdentityStore {
         description.lowest_sequence = description.lowest_sequence.max(register.lowest_sequence);
         description.sequence = self.next_sequence(description.sequence)?;
         let document = EntityDocument::sign(&key, description)?;
-        private_file::replace(&self.document_path(), document.to_text().as_bytes())
+        let answer = Answer { earlier: self.earlier(&key.net_id())?, document };
+        if !answer.is_short() {
+            return Err(EnrollError::TooLong { earlier: answer.earlier.len() });
+        }
+        private_file::replace(&self.document_path(), answer.document.to_text().as_bytes())
             .map_err(KeyFileError::from)?;
-        Ok(Answer { earlier: self.earlier(&key.net_id())?, document })
+        Ok(answer)
     }
 
     /// Gives the identity a new key, kept under the same passphrase. A document of the old key
@@ -81,10 +86,11 @@ impl IdentityStore {
         self.set_aside(&old.net_id())?;
         let mut register = Register::read(self.directory().path())?;
         let renewed = self.renew(&key, &mut register)?;
+        let own = register.next_sequence(unix_millis());
         guard.write(&register)?;
         private_file::replace(&self.identity_path(), text.as_bytes()).map_err(failed)?;
         private_file::remove(&next).map_err(failed)?;
-        self.renew_proof(&key, &self.node_key_or_new()?)?;
+        self.renew_proof(&key, &self.node_key_or_new()?, own)?;
         Ok(Rotated { before: old.net_id(), netid: key.net_id(), renewed })
     }
 
@@ -199,6 +205,38 @@ mod tests {
         let second = store.publish(named("example.org"), None).unwrap().document;
         assert!(second.is_newer_than(&first));
         assert_eq!(second.description().lowest_sequence, revoked.lowest_sequence);
+    }
+
+    #[test]
+    fn what_nobody_would_read_is_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.create(None).unwrap();
+        let mut long = named("example.org");
+        for index in 0..16 {
+            let metadata = format!("{index}{}", "x".repeat(40));
+            long.metadata.insert(&format!("key {index}"), &metadata).unwrap();
+            let label = "x".repeat(60);
+            long.names.push(format!("n{index}.{label}.{label}.{label}.example.org"));
+        }
+        long.names.truncate(16);
+        let mut rotations = 0;
+        let refused = loop {
+            match store.publish(long.clone(), None) {
+                Ok(answer) => {
+                    let now = unix_now();
+                    assert!(Answer::from_json(answer.to_json().as_bytes(), now).is_ok());
+                    assert!(Answer::from_txt(&answer.to_txt().concat(), now).is_ok());
+                }
+                Err(error) => break error,
+            }
+            rotations += 1;
+            assert!(rotations < 8, "documents of so many keys are too long together");
+            store.rotate(None).unwrap();
+        };
+        assert_eq!(refused.code(), "answer_too_long");
+        assert!(refused.to_string().contains(&rotations.to_string()), "{refused}");
+        store.publish(named("example.org"), None).unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[test]

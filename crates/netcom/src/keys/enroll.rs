@@ -1,10 +1,11 @@
 //! Nodes that speak for an entity whose key is elsewhere: asking, answering, taking back.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::PathBuf};
+use std::path::PathBuf;
 
+use netcom_discovery::{names::MAX_ANSWER_BYTES, private_file};
 use netcom_identity::{
     DelegateError, Enrollment, EnrollmentError, EntityDocumentError, NetId, PeerId, Representation,
-    RepresentationError, SecretKey,
+    RepresentationError, SecretKey, Terms,
 };
 
 use super::{
@@ -12,10 +13,7 @@ use super::{
     devices::{Guard, Register},
     store::terms,
 };
-use crate::{
-    clock::{unix_millis, unix_now},
-    private_file::{self, PrivateFileError},
-};
+use crate::clock::{unix_millis, unix_now};
 
 /// Why somebody cannot be let in, or taken back.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +49,12 @@ pub enum EnrollError {
         /// For whom the proof is.
         netid: NetId,
     },
+    /// The proof is older than the one that is here, and may have been taken back.
+    #[error("a newer proof for {netid} is in this data directory already")]
+    Older {
+        /// For whom both are.
+        netid: NetId,
+    },
     /// No key and no proof here lets others in.
     #[error("nothing in this data directory lets others in: neither the key nor a proof that may")]
     NotAllowed,
@@ -62,6 +66,16 @@ pub enum EnrollError {
     UnknownDevice {
         /// Who was named.
         peer: PeerId,
+    },
+    /// The document is too long together with those of keys before, which lead to this one. Leave
+    /// out names, hints or metadata.
+    #[error(
+        "with {earlier} documents of keys before, the document is longer than the \
+         {MAX_ANSWER_BYTES} bytes that are read: leave out names or hints"
+    )]
+    TooLong {
+        /// How many documents of keys before there are.
+        earlier: usize,
     },
     /// The document that says so cannot be signed.
     #[error(transparent)]
@@ -101,10 +115,12 @@ impl IdentityStore {
     }
 
     /// Takes the answer to [`enroll`](Self::enroll): from now on nodes of this directory speak for
-    /// the entity. With `replace`, an earlier proof for another entity is given up.
+    /// the entity. With `replace`, a proof for another entity, or a newer one for the same, is
+    /// given up.
     ///
     /// # Errors
-    /// The proof is not this node's or not valid now, or the directory is somebody else already.
+    /// The proof is not this node's or not valid now, the directory is somebody else already, or
+    /// has a newer proof.
     pub fn accept(&self, proof: &Representation, replace: bool) -> Result<NetId, EnrollError> {
         let (netid, node) = (proof.netid(), self.node_key_or_new()?.peer_id());
         proof
@@ -116,6 +132,13 @@ impl IdentityStore {
             && (has_key || !replace)
         {
             return Err(EnrollError::Taken { present, netid });
+        }
+        let is_older = |kept: &Representation| {
+            kept.netid() == netid && kept.subject() == node && kept.sequence() > proof.sequence()
+        };
+        // A damaged proof is what a new one mends.
+        if !replace && self.proof().ok().flatten().is_some_and(|kept| is_older(&kept)) {
+            return Err(EnrollError::Older { netid });
         }
         self.keep_proof(proof)?;
         Ok(netid)
@@ -139,25 +162,36 @@ impl IdentityStore {
         }
         let guard = Guard::take(self.directory().path())?;
         let mut register = Register::read(self.directory().path())?;
-        let now = unix_now();
+        let (now, node) = (unix_now(), *request.peer_id());
+        let by = self.admitting(passphrase)?;
+        let number = register.next_sequence(unix_millis()).max(by.least());
+        let proof = by.admit(node, &terms(number, now, seconds).delegations(delegations))?;
         let device = Device {
-            peer_id: *request.peer_id(),
+            peer_id: node,
             label: request.label().to_owned(),
-            expires: now.plus_seconds(seconds),
+            // What lets it in may end sooner.
+            expires: proof.expires(),
             delegations,
-        };
-        let number = register.next_sequence(unix_millis());
-        let terms = terms(number, now, seconds).delegations(delegations);
-        let proof = if self.has_identity() {
-            Representation::issue(&self.load(passphrase)?, *request.peer_id(), &terms)
-        } else {
-            let own = self.proof()?.ok_or(EnrollError::NotAllowed)?;
-            own.delegate(&self.node_key()?, *request.peer_id(), &terms)?
         };
         register.devices.retain(|device| device.expires > now);
         register.note(device)?;
         guard.write(&register)?;
         Ok(proof)
+    }
+
+    /// Whether [`admit`](Self::admit) with as many `delegations` can succeed, before anybody asks.
+    ///
+    /// # Errors
+    /// As for [`admit`](Self::admit).
+    pub fn may_admit(
+        &self,
+        delegations: u8,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<(), EnrollError> {
+        let (now, node) = (unix_now(), self.node_key_or_new()?.peer_id());
+        let by = self.admitting(passphrase)?;
+        by.admit(node, &terms(by.least(), now, 0).delegations(delegations))?;
+        Ok(())
     }
 
     /// The nodes that were let in from this directory.
@@ -188,7 +222,9 @@ impl IdentityStore {
         register.devices.retain(|device| device.peer_id != peer);
         register.take_back(unix_millis());
         let renewed = self.renew(&key, &mut register)?;
-        self.renew_proof(&key, &self.node_key_or_new()?)?;
+        private_file::remove(&self.renewed_path(peer)).map_err(KeyFileError::from)?;
+        let own = register.next_sequence(unix_millis());
+        self.renew_proof(&key, &self.node_key_or_new()?, own)?;
         guard.write(&register)?;
         Ok(Revoked { lowest_sequence: register.lowest_sequence, renewed })
     }
@@ -202,24 +238,60 @@ impl IdentityStore {
     ) -> Result<Vec<Renewed>, KeyFileError> {
         let now = unix_now();
         register.devices.retain(|device| device.expires > now);
-        let folder = self.directory().path().join("proofs");
-        let failed = |source| PrivateFileError::Io { path: folder.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let folder = self.directory().path().join(RENEWED);
+        private_file::make_folder(&folder)?;
         let mut renewed = Vec::new();
         for device in register.devices.clone() {
             let number = register.next_sequence(unix_millis());
             let terms = terms(number, now, device.expires.seconds_since(now));
             let terms = terms.delegations(device.delegations);
             let proof = Representation::issue(key, device.peer_id, &terms);
-            let file = folder.join(format!("{}.proof", device.peer_id));
+            let file = self.renewed_path(device.peer_id);
             private_file::replace(&file, proof.to_text().as_bytes())?;
             renewed.push(Renewed { device, proof, file });
         }
         Ok(renewed)
     }
 
+    /// Where the new proof of a node is put, to be taken there.
+    fn renewed_path(&self, peer: PeerId) -> PathBuf {
+        self.directory().path().join(RENEWED).join(format!("{peer}.proof"))
+    }
+
+    /// What here lets others in.
+    fn admitting(&self, passphrase: Option<&Passphrase>) -> Result<Admitting, EnrollError> {
+        if self.has_identity() {
+            return Ok(Admitting::Identity(self.load(passphrase)?));
+        }
+        let chain = self.proof()?.ok_or(EnrollError::NotAllowed)?;
+        Ok(Admitting::Proof { node: self.node_key()?, chain: Box::new(chain) })
+    }
+
     pub(super) fn keep_proof(&self, proof: &Representation) -> Result<(), KeyFileError> {
         Ok(private_file::replace(&self.proof_path(), proof.to_text().as_bytes())?)
+    }
+}
+
+/// Who lets nodes speak for an entity: its key, or a node that may.
+enum Admitting {
+    Identity(SecretKey),
+    Proof { node: SecretKey, chain: Box<Representation> },
+}
+
+impl Admitting {
+    /// The lowest number of a proof that counts as long as this does.
+    fn least(&self) -> u64 {
+        match self {
+            Self::Identity(_) => 0,
+            Self::Proof { chain, .. } => chain.sequence(),
+        }
+    }
+
+    fn admit(&self, subject: PeerId, terms: &Terms) -> Result<Representation, DelegateError> {
+        match self {
+            Self::Identity(key) => Ok(Representation::issue(key, subject, terms)),
+            Self::Proof { node, chain } => chain.delegate(node, subject, terms),
+        }
     }
 }
 
@@ -233,9 +305,11 @@ impl EnrollError {
             Self::OtherEntity { .. } => "other_entity",
             Self::Proof { .. } => "proof_refused",
             Self::Taken { .. } => "identity_exists",
+            Self::Older { .. } => "proof_older",
             Self::NotAllowed => "no_identity",
             Self::Delegate(_) => "delegation_refused",
             Self::UnknownDevice { .. } => "unknown_device",
+            Self::TooLong { .. } => "answer_too_long",
             Self::Document(_) => "bad_document",
         }
     }
@@ -251,15 +325,22 @@ impl EnrollError {
             Self::Taken { .. } => {
                 Some("--replace if the proof there is to go, or name another --data-dir".to_owned())
             }
+            Self::Older { .. } => Some("--replace if the older one is meant".to_owned()),
             Self::NotAllowed => Some("netcom id new, or netcom id import".to_owned()),
             Self::Delegate(_) => {
-                Some("sign it where the key is, or with --delegations 2".to_owned())
+                Some("let it in where the key is, or with fewer --delegations here".to_owned())
             }
             Self::UnknownDevice { .. } => Some("netcom id devices".to_owned()),
-            Self::OtherEntity { .. } | Self::Request(_) | Self::Document(_) => None,
+            Self::OtherEntity { .. }
+            | Self::Request(_)
+            | Self::TooLong { .. }
+            | Self::Document(_) => None,
         }
     }
 }
+
+/// The folder of proofs that are to be taken to their nodes.
+const RENEWED: &str = "proofs";
 
 #[cfg(test)]
 mod tests {
@@ -334,6 +415,13 @@ mod tests {
         assert_eq!(server.show().unwrap().netid, Some(netids[0]));
         assert_eq!(server.accept(&of_bob, true).unwrap(), netids[1]);
 
+        let older = alice.admit(&request, DAY, 1, None).unwrap();
+        let newer = alice.admit(&request, DAY, 1, None).unwrap();
+        server.accept(&newer, true).unwrap();
+        server.accept(&newer, false).unwrap();
+        assert_eq!(server.accept(&older, false).unwrap_err().code(), "proof_older");
+        server.accept(&older, true).unwrap();
+
         let own = bob.enroll(None, "").unwrap();
         let proof = alice.admit(&own, DAY, 1, None).unwrap();
         let taken = bob.accept(&proof, true).unwrap_err();
@@ -355,6 +443,10 @@ mod tests {
 
         let request = phone.enroll(Some(netid), "phone").unwrap();
         assert_eq!(laptop.admit(&request, DAY, 2, None).unwrap_err().code(), "delegation_refused");
+        assert_eq!(laptop.may_admit(2, None).unwrap_err().code(), "delegation_refused");
+        laptop.may_admit(1, None).unwrap();
+        owner.may_admit(2, None).unwrap();
+        assert_eq!(phone.may_admit(0, None).unwrap_err().code(), "no_identity");
         let proof = laptop.admit(&request, DAY, 1, None).unwrap();
         assert_eq!(phone.accept(&proof, false).unwrap(), netid);
         let keys = phone.process_keys(None, None).unwrap();
@@ -393,5 +485,39 @@ mod tests {
         let own = owner.proof().unwrap().unwrap();
         own.verify(&own.subject(), unix_now(), lowest).unwrap();
         assert_eq!(owner.devices().unwrap().len(), 1);
+        owner.revoke(of_kept.subject(), None).unwrap();
+        assert!(!file.exists(), "nobody carries a proof that was taken back");
+    }
+
+    #[test]
+    fn no_clock_that_was_set_back_takes_back_the_proofs_of_those_who_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, server, lost] =
+            ["owner", "server", "lost"].map(|name| store(folder.path(), name));
+        owner.create(None).unwrap();
+        // The clock was days ahead when a machine was let in.
+        let mut register = Register::default();
+        let ahead = register.next_sequence(unix_millis() + 1000 * 1000 * DAY);
+        Guard::take(owner.directory().path()).unwrap().write(&register).unwrap();
+        for store in [&server, &lost] {
+            let proof = owner.admit(&store.enroll(None, "").unwrap(), DAY, 1, None).unwrap();
+            assert!(proof.sequence() > ahead);
+            store.accept(&proof, false).unwrap();
+        }
+
+        let lost = lost.show().unwrap().peer_id.unwrap();
+        let revoked = owner.revoke(lost, None).unwrap();
+        server.accept(&revoked.renewed[0].proof, false).unwrap();
+        for store in [&owner, &server] {
+            let lock = store.directory().lock().unwrap();
+            for lock in [Some(&lock), None] {
+                let keys = store.process_keys(lock, None).unwrap();
+                let peer = keys.node.peer_id();
+                let shown = keys.issuer.unwrap().issue(peer, unix_now()).unwrap();
+                shown.verify(&peer, unix_now(), Some(revoked.lowest_sequence)).unwrap();
+            }
+            let kept = store.proof().unwrap().unwrap();
+            kept.verify(&kept.subject(), unix_now(), Some(revoked.lowest_sequence)).unwrap();
+        }
     }
 }

@@ -51,6 +51,11 @@ impl InvitationCode {
         Ok(Self(symbols))
     }
 
+    /// The code of these symbols, each below 32.
+    pub(super) fn of(symbols: [u8; SYMBOLS]) -> Self {
+        Self(symbols)
+    }
+
     /// The key it stands for.
     #[must_use]
     pub fn key(&self) -> SecretKey {
@@ -131,7 +136,7 @@ mod tests {
     use super::*;
 
     fn code() -> InvitationCode {
-        InvitationCode(std::array::from_fn(|index| (index * 7 % 31) as u8))
+        InvitationCode::of(std::array::from_fn(|index| (index * 7 % 31) as u8))
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+use netcom_discovery::private_file::PrivateFileError;
 use netcom_identity::SecretKey;
 
 pub(crate) use self::store::{Issuer, ProcessKeys};
@@ -26,7 +27,6 @@ pub use self::{
     seal::{Passphrase, PassphraseError},
     store::{IdentityInfo, IdentityStore},
 };
-use crate::private_file::PrivateFileError;
 
 /// Makes a key from the system's randomness.
 ///
@@ -161,35 +161,5 @@ impl KeyFileError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Memory)
-    }
-}
-
-impl PrivateFileError {
-    /// A stable name of what went wrong.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "file_missing",
-            Self::Exists { .. } => "file_exists",
-            Self::Mode { .. } => "file_open_to_others",
-            Self::Owner { .. } => "file_foreign",
-            Self::NotAFile { .. } => "not_a_file",
-            Self::TooLong { .. } => "file_too_long",
-            Self::Io { .. } => "file_io",
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing { .. } => Some("netcom id new".to_owned()),
-            Self::Mode { path, .. } => Some(format!("chmod 600 {}", path.display())),
-            Self::Owner { path, user, .. } => Some(format!("chown {user} {}", path.display())),
-            Self::Exists { path } | Self::NotAFile { path } | Self::TooLong { path, .. } => {
-                Some(format!("mv {0} {0}.old", path.display()))
-            }
-            Self::Io { .. } => None,
-        }
     }
 }

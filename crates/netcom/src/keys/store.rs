@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use netcom_discovery::private_file::{self, PrivateFileError};
 use netcom_identity::{
     MAX_REPRESENTATION_BYTES, NetId, PeerId, Representation, SecretKey, Terms, UnixTime,
 };
@@ -9,13 +10,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Armor as _, KeyFileError, Passphrase,
+    devices::Register,
     file::{self, KeyFile, Purpose},
     try_generate_key,
 };
 use crate::{
     clock::{unix_millis, unix_now},
     data_dir::{DataDir, DataDirLock},
-    private_file::{self, PrivateFileError},
 };
 
 /// The identity of a data directory: the key that is me, and the node key that speaks for it.
@@ -54,12 +55,15 @@ pub(crate) struct ProcessKeys {
     pub(crate) node: SecretKey,
     /// Who may renew what the node says of itself.
     pub(crate) issuer: Option<Issuer>,
+    /// Proofs for the entity that are numbered lower were taken back here.
+    pub(crate) lowest: u64,
 }
 
 /// Lets nodes speak for an entity, for a while.
 pub(crate) enum Issuer {
-    /// By the entity's own key.
-    Identity(SecretKey),
+    /// By the entity's own key. Proofs get the time as their number, and `lowest` at least: what is
+    /// lower was taken back.
+    Identity { key: SecretKey, lowest: u64 },
     /// By a node that may let another one in.
     Delegate { key: SecretKey, chain: Box<Representation> },
     /// By a proof that is there already, for this one node.
@@ -159,16 +163,17 @@ impl IdentityStore {
         let Some(file) = file.filter(|file| passphrase.is_some() || !file.is_sealed()) else {
             return self.process_keys_without_identity(lock);
         };
-        let identity = file.open(passphrase, Purpose::Identity, &self.identity_path())?;
+        let key = file.open(passphrase, Purpose::Identity, &self.identity_path())?;
+        let lowest = Register::read(self.directory.path())?.lowest_sequence;
         let node = match lock {
             None => fresh()?,
             Some(_) => {
                 let node = self.node_key_or_new()?;
-                self.renew_proof(&identity, &node)?;
+                self.renew_proof(&key, &node, unix_millis().max(lowest))?;
                 node
             }
         };
-        Ok(ProcessKeys { node, issuer: Some(Issuer::Identity(identity)) })
+        Ok(ProcessKeys { node, issuer: Some(Issuer::Identity { key, lowest }), lowest })
     }
 
     /// The identity's key is locked, or kept elsewhere: the stored node key speaks for it, or for
@@ -179,6 +184,7 @@ impl IdentityStore {
     ) -> Result<ProcessKeys, KeyFileError> {
         let named = present(self.identity())?.map(|file| file.public);
         let proof = self.proof()?;
+        let lowest = Register::read(self.directory.path())?.lowest_sequence;
         let stored = match (lock, &proof) {
             (Some(_), _) => Some(self.node_key_or_new()?),
             (None, Some(_)) => present(self.node_key())?,
@@ -194,19 +200,27 @@ impl IdentityStore {
         });
         match (usable, stored, lock) {
             (Some(chain), Some(node), Some(_)) => {
-                Ok(ProcessKeys { node, issuer: Some(Issuer::Given(Box::new(chain))) })
+                Ok(ProcessKeys { node, issuer: Some(Issuer::Given(Box::new(chain))), lowest })
             }
             (Some(chain), Some(key), None) => {
-                let issuer = Some(Issuer::Delegate { key, chain: Box::new(chain) });
-                Ok(ProcessKeys { node: fresh()?, issuer })
+                let (node, chain) = (fresh()?, Box::new(chain));
+                let issuer = Issuer::Delegate { key, chain };
+                if issuer.issue(node.peer_id(), unix_now()).is_none() {
+                    tracing::warn!(
+                        netid = %issuer.netid(),
+                        "This process speaks for nobody: the proof of its data directory is for \
+                         the one node of it alone. Let it in again, with --delegations 1"
+                    );
+                }
+                Ok(ProcessKeys { node, issuer: Some(issuer), lowest })
             }
             // Somebody is named here, and nothing lets a node speak for them.
             _ if named.is_some() => {
                 Err(KeyFileError::PassphraseMissing { path: self.identity_path() })
             }
             _ if self.proof_path().exists() => Err(KeyFileError::Proof { path: self.proof_path() }),
-            (_, Some(node), Some(_)) => Ok(ProcessKeys { node, issuer: None }),
-            _ => Ok(ProcessKeys { node: fresh()?, issuer: None }),
+            (_, Some(node), Some(_)) => Ok(ProcessKeys { node, issuer: None, lowest }),
+            _ => Ok(ProcessKeys { node: fresh()?, issuer: None, lowest }),
         }
     }
 
@@ -230,17 +244,20 @@ impl IdentityStore {
         private_file::create(&path, text.as_bytes())?;
         // While the key is at hand: later it may be under its passphrase.
         let node = self.node_key_or_new()?;
-        self.renew_proof(key, &node)?;
+        let lowest = Register::read(self.directory.path())?.lowest_sequence;
+        self.renew_proof(key, &node, unix_millis().max(lowest))?;
         Ok(key.net_id())
     }
 
-    /// Lets the stored node key speak for the identity, and others in its name.
+    /// Lets the stored node key speak for the identity, and others in its name, by a proof of this
+    /// number.
     pub(super) fn renew_proof(
         &self,
         identity: &SecretKey,
         node: &SecretKey,
+        number: u64,
     ) -> Result<(), KeyFileError> {
-        let terms = terms(unix_millis(), unix_now(), STORED_SECONDS).delegations(1);
+        let terms = terms(number, unix_now(), STORED_SECONDS).delegations(1);
         let proof = Representation::issue(identity, node.peer_id(), &terms);
         self.keep_proof(&proof)
     }
@@ -308,10 +325,15 @@ impl IdentityStore {
 impl Issuer {
     /// Lets `subject` speak for the entity from `now` on; `None` if this issuer cannot.
     pub(crate) fn issue(&self, subject: PeerId, now: UnixTime) -> Option<Representation> {
-        let terms = terms(unix_millis(), now, PROCESS_SECONDS);
+        let terms = |least: u64| terms(unix_millis().max(least), now, PROCESS_SECONDS);
         match self {
-            Self::Identity(key) => Some(Representation::issue(key, subject, &terms)),
-            Self::Delegate { key, chain } => chain.delegate(key, subject, &terms).ok(),
+            Self::Identity { key, lowest } => {
+                Some(Representation::issue(key, subject, &terms(*lowest)))
+            }
+            // What its own proof is numbered counts, even where this clock is behind.
+            Self::Delegate { key, chain } => {
+                chain.delegate(key, subject, &terms(chain.sequence())).ok()
+            }
             Self::Given(chain) => {
                 (chain.subject() == subject).then(|| Representation::clone(chain))
             }
@@ -321,7 +343,7 @@ impl Issuer {
     /// The entity.
     pub(crate) fn netid(&self) -> NetId {
         match self {
-            Self::Identity(key) => key.net_id(),
+            Self::Identity { key, .. } => key.net_id(),
             Self::Delegate { chain, .. } | Self::Given(chain) => chain.netid(),
         }
     }

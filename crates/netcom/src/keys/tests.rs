@@ -205,7 +205,7 @@ fn damaged_and_foreign_key_files_are_refused_with_the_remedy() {
     assert_eq!(open.hint(), Some(format!("chmod 600 {}", path.display())));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 
-    if crate::private_file::user() == 0 {
+    if netcom_discovery::private_file::user() == 0 {
         std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
         let foreign = store.load(None).unwrap_err();
         assert_eq!(foreign.code(), "file_foreign");
@@ -216,7 +216,8 @@ fn damaged_and_foreign_key_files_are_refused_with_the_remedy() {
 #[test]
 fn a_given_proof_is_for_its_own_node_alone() {
     let [entity, node, other] = [(); 3].map(|()| generate_key());
-    let given = Issuer::Identity(entity).issue(node.peer_id(), unix_now()).unwrap();
+    let issuer = Issuer::Identity { key: entity, lowest: 0 };
+    let given = issuer.issue(node.peer_id(), unix_now()).unwrap();
     let refused = given.verify(&other.peer_id(), unix_now(), None).unwrap_err();
     assert!(matches!(refused, RepresentationError::WrongSubject { .. }));
     assert!(Issuer::Given(Box::new(given.clone())).issue(other.peer_id(), unix_now()).is_none());

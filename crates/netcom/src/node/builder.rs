@@ -307,7 +307,8 @@ impl NodeBuilder {
         let mut opened = match &self.data_dir {
             Some(path) => self.open_data_dir(path, instance)?,
             None => {
-                let keys = ProcessKeys { node: try_generate_key().map_err(random)?, issuer: None };
+                let node = try_generate_key().map_err(random)?;
+                let keys = ProcessKeys { node, issuer: None, lowest: 0 };
                 Opened { keys, lock: None, book: None, instance, before: None }
             }
         };
@@ -316,8 +317,9 @@ impl NodeBuilder {
             // The predecessor that is known to be gone ran under another key.
             opened.before = None;
         }
-        if let Some(netid) = &self.netid {
-            opened.keys.issuer = Some(Issuer::Identity(netid.clone()));
+        if let Some(key) = self.netid.clone() {
+            opened.keys.issuer = Some(Issuer::Identity { key, lowest: 0 });
+            opened.keys.lowest = 0;
         }
         Ok(opened)
     }
@@ -357,7 +359,8 @@ impl NodeBuilder {
     fn assemble(&self, scope: Scope, opened: Opened) -> Result<Assembled, CreateError> {
         let Opened { keys, lock, book, instance, before } = opened;
         let shown = self.show(&keys)?;
-        let ProcessKeys { node: key, issuer } = keys;
+        let ProcessKeys { node: key, issuer, lowest } = keys;
+        let taken_back = issuer.as_ref().map(|issuer| (issuer.netid(), lowest));
         let peer = key.peer_id();
         let mut config = TransportConfig::new(key.clone());
         config.representations.clone_from(&shown);
@@ -399,6 +402,7 @@ impl NodeBuilder {
                 ..NodeNames::default()
             },
             issuer,
+            taken_back,
             shown: RwLock::new(shown),
             peers: Mutex::new(Peers::default()),
             events: EventSender::new(),

@@ -219,12 +219,8 @@ impl Shared {
                 }
                 wanted.hints = by_peer(addresses);
             }
-            Target::Directory(name) => {
-                let resolved = self.names.get().directory(name, unix_now()).await?;
-                wanted.take(resolved);
-            }
-            Target::Domain(domain) => {
-                let resolved = self.names.get().domain(domain, unix_now()).await?;
+            Target::Dotted(name) => {
+                let resolved = self.names.get().resolve(name, unix_now()).await?;
                 wanted.take(resolved);
             }
             other => return Err(ConnectError::NameUnsupported { name: other.to_string() }),

@@ -96,7 +96,7 @@ impl SessionHooks for Hooks {
 impl Shared {
     /// Checks for whom a session's peer speaks at this moment.
     pub(crate) fn proven(&self, session: &SharedSession) -> Proven {
-        proofs::check(&session.peer(), &self.claims(session), unix_now())
+        proofs::check(&session.peer(), &self.claims(session), unix_now(), self.taken_back)
     }
 
     /// Checks for whom a session's peer speaks, and tells the services. Claims that do not hold
@@ -116,11 +116,12 @@ impl Shared {
     pub(crate) fn rejudge(&self, session: &SharedSession, now: UnixTime) -> Proven {
         let peer = session.peer();
         let claims = self.claims(session);
-        let proven = proofs::check(&peer, &claims, now);
+        let proven = proofs::check(&peer, &claims, now, self.taken_back);
         let mut netids = proven.netids();
         self.peers.lock().learn_netids(peer, &netids);
         // What was proven counts a little longer, so that its renewal can arrive.
-        let lately = proofs::check(&peer, &claims, now.minus_seconds(GRACE_SECONDS));
+        let earlier = now.minus_seconds(GRACE_SECONDS);
+        let lately = proofs::check(&peer, &claims, earlier, self.taken_back);
         let before = session.visitor();
         let kept = before.netids().iter().filter(|netid| lately.speaks_for(netid));
         netids.extend(kept.filter(|netid| !proven.speaks_for(netid)));

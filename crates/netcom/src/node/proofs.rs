@@ -14,12 +14,21 @@ pub(crate) struct Proven {
     pub(crate) refused: Vec<(NetId, RepresentationError)>,
 }
 
+/// An entity, and the number below which proofs for it were taken back, as far as is known here.
+pub(crate) type TakenBack = (NetId, u64);
+
 /// Checks the claims of a peer, whose PeerId the link has proved.
-pub(crate) fn check(peer: &PeerId, claims: &[Representation], now: UnixTime) -> Proven {
+pub(crate) fn check(
+    peer: &PeerId,
+    claims: &[Representation],
+    now: UnixTime,
+    taken_back: Option<TakenBack>,
+) -> Proven {
     let mut proven = Proven::default();
     for claim in claims {
         let netid = claim.netid();
-        match claim.verify(peer, now, None) {
+        let lowest = taken_back.filter(|(of, _)| *of == netid).map(|(_, lowest)| lowest);
+        match claim.verify(peer, now, lowest) {
             Ok(represents) => {
                 if !proven.speaks_for(&netid) {
                     proven.represents.push(represents);
@@ -80,10 +89,21 @@ mod tests {
     #[test]
     fn a_claim_holds_if_one_of_its_chains_does() {
         let claims = [claim(1, 9, 1400), claim(1, 9, 2000), claim(2, 8, 2000), claim(3, 9, 1600)];
-        let proven = check(&key(9).peer_id(), &claims, UnixTime(1500));
+        let proven = check(&key(9).peer_id(), &claims, UnixTime(1500), None);
         assert_eq!(proven.netids(), [key(1).net_id(), key(3).net_id()]);
         let refused: Vec<_> = proven.refused.iter().map(|(netid, _)| *netid).collect();
         assert_eq!(refused, [key(2).net_id()]);
+    }
+
+    #[test]
+    fn what_was_taken_back_of_one_entity_says_nothing_of_another() {
+        let claims = [claim(1, 9, 2000), claim(3, 9, 2000)];
+        for (lowest, proves) in [(1, vec![1, 3]), (2, vec![3])] {
+            let taken_back = Some((key(1).net_id(), lowest));
+            let proven = check(&key(9).peer_id(), &claims, UnixTime(1500), taken_back);
+            let expected: Vec<_> = proves.into_iter().map(|seed| key(seed).net_id()).collect();
+            assert_eq!(proven.netids(), expected);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 
-use super::{incoming::Queue, names::NodeNames, peers::Peers, reach::Reach};
+use super::{incoming::Queue, names::NodeNames, peers::Peers, proofs::TakenBack, reach::Reach};
 use crate::{
     config::Limits,
     data_dir::DataDirLock,
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) names: NodeNames,
     /// Who renews what this node shows.
     pub(crate) issuer: Option<Issuer>,
+    /// Proofs for the own entity that its data directory has taken back.
+    pub(crate) taken_back: Option<TakenBack>,
     /// What this node shows of itself now.
     pub(crate) shown: RwLock<Vec<Representation>>,
     pub(crate) peers: Mutex<Peers>,

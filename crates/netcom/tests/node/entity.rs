@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use netcom::{
-    ConnectError, DataDir, DomainName, HandlerError, IdentityStore, Metadata, NodeEvent,
-    RequestOptions, Role, Scope, Service, Target, generate_key,
+    Access, ConnectError, DataDir, DomainName, DottedName, HandlerError, IdentityStore, Metadata,
+    NodeEvent, RequestOptions, Role, Scope, Service, Target, generate_key,
 };
 
 use crate::support::{Mortal, World, answer_as, ask, within};
@@ -142,13 +142,14 @@ async fn a_node_is_made_only_if_it_speaks_for_whom_it_must() {
     let store = IdentityStore::new(DataDir::open(&data).unwrap());
     let me = store.create(None).unwrap();
     let somebody = generate_key().net_id();
-    let domain: DomainName = "example.org".parse().unwrap();
+    let [domain, other] = ["example.org", "example.com"]
+        .map(|name| DottedName::from(name.parse::<DomainName>().unwrap()));
     let build = |whom: Target| {
         let named = world.node().fixed_name(domain.clone(), me);
         named.data_dir(&data).speaks_for(whom).build()
     };
 
-    for whom in [Target::NetId(me), Target::Domain(domain.clone())] {
+    for whom in [Target::NetId(me), Target::Dotted(domain.clone())] {
         let node = within(build(whom)).await.unwrap();
         assert_eq!(node.netid(), Some(me));
         node.close().await;
@@ -157,8 +158,50 @@ async fn a_node_is_made_only_if_it_speaks_for_whom_it_must() {
     assert_eq!(refused.code(), "no_proof");
     assert!(refused.to_string().contains(&me.to_string()), "it says who it is: {refused}");
     assert!(refused.hint().unwrap().contains("netcom id enroll"));
-    let unknown = within(build(Target::Domain("example.com".parse().unwrap()))).await.unwrap_err();
+    let unknown = within(build(Target::Dotted(other))).await.unwrap_err();
     assert_eq!(unknown.code(), "name_offline");
+}
+
+#[tokio::test]
+async fn a_node_lets_nobody_in_whose_proof_its_own_directory_took_back() {
+    let world = World::new();
+    let store = |name| IdentityStore::new(DataDir::open(world.path(name)).unwrap());
+    let [owner, laptop, kept] = ["owner", "laptop", "kept"].map(store);
+    owner.create(None).unwrap();
+    for device in [&laptop, &kept] {
+        let request = device.enroll(None, "").unwrap();
+        device.accept(&owner.admit(&request, 3600, 1, None).unwrap(), false).unwrap();
+    }
+    let serve = || async {
+        let node = world.node().data_dir(world.path("owner")).access(Access::own_entity());
+        let node = node.build().await.unwrap();
+        answer_as(&node, "mine");
+        node
+    };
+    let is_let_in = |device: &'static str, server: netcom::PeerId| {
+        let builder = world.node().data_dir(world.path(device));
+        async move {
+            let node = builder.build().await.unwrap();
+            let answered = match within(node.connect_to_peer(server)).await {
+                Ok(connection) => within(connection.request("?")).await.is_ok(),
+                Err(_) => false,
+            };
+            node.close().await;
+            answered
+        }
+    };
+
+    let server = serve().await;
+    assert!(
+        is_let_in("laptop", server.peer_id()).await && is_let_in("kept", server.peer_id()).await
+    );
+    server.close().await;
+    let lost = laptop.show().unwrap().peer_id.unwrap();
+    let revoked = owner.revoke(lost, None).unwrap();
+    kept.accept(&revoked.renewed[0].proof, false).unwrap();
+    let server = serve().await;
+    assert!(!is_let_in("laptop", server.peer_id()).await);
+    assert!(is_let_in("kept", server.peer_id()).await);
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::{
 };
 
 use netcom::{
-    ConnectError, DataDir, EntityDescription, EntityDocument, IdentityStore, IfTaken, Named, NetId,
-    Node, PeerId, PetnameBook, PetnameEntry, Scope, Target, UnixTime, generate_key,
+    ConnectError, DataDir, DataDirUse, EntityDescription, EntityDocument, IdentityStore, IfTaken,
+    Named, NetId, Node, PeerId, PetnameBook, PetnameEntry, Scope, Target, UnixTime, generate_key,
     names::{Answer, Dns, Names, Txt, Web, WebError},
 };
 
@@ -163,6 +163,36 @@ async fn proofs_that_a_domains_document_takes_back_are_refused_though_a_session_
         let by_name = within(node.connect("example.org".parse::<Target>().unwrap())).await;
         match by_name {
             Ok(connection) => assert!(is_taken && connection.netid() == by_key.netid()),
+            Err(error) => assert!(!is_taken && error.code() == "not_represented", "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn proofs_with_more_delegations_than_a_document_allows_are_refused() {
+    let world = World::new();
+    let store = |name| IdentityStore::new(DataDir::open(world.path(name)).unwrap());
+    let [owner, server] = ["owner", "server"].map(store);
+    let alice = owner.create(None).unwrap();
+    let request = server.enroll(None, "").unwrap();
+    server.accept(&owner.admit(&request, 3600, 1, None).unwrap(), false).unwrap();
+    // The second program of the directory is let in by the first one's node: one delegation.
+    let serving = world.node().data_dir(world.path("server")).data_dir_use(DataDirUse::Shared);
+    let serving = serving.build().await.unwrap();
+    answer_as(&serving, "here");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for (delegations, is_taken) in [(1, true), (0, false)] {
+        let mut description = EntityDescription::new(1, UnixTime(now + 3600));
+        description.names.push("example.org".to_owned());
+        description.delegations = delegations;
+        let document = EntityDocument::sign(&owner.load(None).unwrap(), description).unwrap();
+        let page = Arc::new(Page(Answer { document, earlier: Vec::new() }.to_json()));
+        let names = Names::new(Arc::clone(&page) as Arc<dyn Web>, page);
+        let node = world.node().names(names).build().await.unwrap();
+        let by_key = within(node.connect_to_netid(alice)).await.unwrap();
+        assert_eq!(ask(&by_key).await, "here");
+        match within(node.connect("example.org".parse::<Target>().unwrap())).await {
+            Ok(connection) => assert!(is_taken && connection.netid() == Some(alice)),
             Err(error) => assert!(!is_taken && error.code() == "not_represented", "{error}"),
         }
     }

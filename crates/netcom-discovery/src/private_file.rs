@@ -1,10 +1,13 @@
-//! Files that only their owner may see: checked when read, whole or not there when written.
+//! Files of one user in a data directory: checked when read, whole or not there when written, and
+//! changed by one process at a time. The calls do file I/O and block for its time.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -68,6 +71,12 @@ pub enum PrivateFileError {
         /// How long it may be.
         max: u64,
     },
+    /// Another process has been changing files for seconds; look what it does, and try again.
+    #[error("{} is held by another process: try again", path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
     /// The system says no.
     #[error("{} cannot be used", path.display())]
     Io {
@@ -78,13 +87,69 @@ pub enum PrivateFileError {
     },
 }
 
-/// Reads a file that belongs to this user and to nobody else.
-pub(crate) fn read(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
-    read_as(path, max, user())
+/// The right to change what a lock stands for, until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
 }
 
-/// Writes a file that must not exist yet.
-pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
+impl Lock {
+    /// Waits for other processes, and other threads of this one, up to 5 s. The lock is a file of
+    /// its own, which stays: files that are replaced cannot be held.
+    ///
+    /// # Errors
+    /// [`PrivateFileError::Busy`], or the folder is missing or cannot be written.
+    pub fn take(path: &Path) -> Result<Self, PrivateFileError> {
+        let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(io_error)?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WITHIN => {
+                    thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(PrivateFileError::Busy { path: path.to_owned() });
+                }
+                Err(TryLockError::Error(source)) => return Err(io_error(source)),
+            }
+        }
+    }
+}
+
+/// Makes a folder for this user alone, with those above it; one that is there is as good.
+///
+/// # Errors
+/// The system says no.
+pub fn make_folder(path: &Path) -> Result<(), PrivateFileError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| PrivateFileError::Io { path: path.to_owned(), source })
+}
+
+/// Reads a secret: a file of at most `max` bytes that this user alone can read and change.
+///
+/// # Errors
+/// It is missing, too long, not this user's alone, or no file.
+pub fn read(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+    read_as(path, max, user(), OTHERS)
+}
+
+/// Reads a file of at most `max` bytes that this user alone can change, whoever can read it.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_shown(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+    read_as(path, max, user(), OTHERS_WRITE)
+}
+
+/// Writes a file that must not exist yet, for this user alone.
+///
+/// # Errors
+/// [`PrivateFileError::Exists`], or the system says no.
+pub fn create(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
     let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
     let exists = || PrivateFileError::Exists { path: path.to_owned() };
     if path.symlink_metadata().is_ok() {
@@ -110,8 +175,12 @@ pub(crate) fn create(path: &Path, content: &[u8]) -> Result<(), PrivateFileError
     sync_folder(path).map_err(io_error)
 }
 
-/// Writes a file in place of an earlier one: a reader sees either, whole.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
+/// Writes a file in place of an earlier one, for this user alone: a reader sees either, whole, and
+/// so does who looks after a crash.
+///
+/// # Errors
+/// The system says no; the file is as before.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
     let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
     let temporary = write_beside(path, content).map_err(io_error)?;
     fs::rename(&temporary, path).map_err(|error| {
@@ -121,8 +190,11 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileErro
     sync_folder(path).map_err(io_error)
 }
 
-/// Removes a file; one that is not there is as good.
-pub(crate) fn remove(path: &Path) -> Result<(), PrivateFileError> {
+/// Removes a file; one that is not there is as good, in a folder that is.
+///
+/// # Errors
+/// The system says no.
+pub fn remove(path: &Path) -> Result<(), PrivateFileError> {
     let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
@@ -131,11 +203,17 @@ pub(crate) fn remove(path: &Path) -> Result<(), PrivateFileError> {
 }
 
 /// The user this process acts for.
-pub(crate) fn user() -> u32 {
+#[must_use]
+pub fn user() -> u32 {
     geteuid().as_raw()
 }
 
-fn read_as(path: &Path, max: u64, user: u32) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+fn read_as(
+    path: &Path,
+    max: u64,
+    user: u32,
+    refused: u32,
+) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
     // Without it, opening a pipe would wait for a writer.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
@@ -144,9 +222,9 @@ fn read_as(path: &Path, max: u64, user: u32) -> Result<Zeroizing<Vec<u8>>, Priva
         io::ErrorKind::NotFound => PrivateFileError::Missing { path: path.to_owned() },
         _ => io_error(source),
     })?;
-    check(&file, path, max, user)?;
+    let length = check(&file, path, max, user, refused)?;
     // One allocation, so that no copy of a secret is left behind by growing.
-    let mut content = Zeroizing::new(Vec::with_capacity(max as usize + 1));
+    let mut content = Zeroizing::new(Vec::with_capacity(length as usize + 1));
     file.take(max + 1).read_to_end(&mut content).map_err(io_error)?;
     if content.len() as u64 > max {
         return Err(PrivateFileError::TooLong { path: path.to_owned(), max });
@@ -154,8 +232,14 @@ fn read_as(path: &Path, max: u64, user: u32) -> Result<Zeroizing<Vec<u8>>, Priva
     Ok(content)
 }
 
-/// Looks at the opened file, which nobody can exchange any more.
-fn check(file: &File, path: &Path, max: u64, user: u32) -> Result<(), PrivateFileError> {
+/// Looks at the opened file, which nobody can exchange any more, and tells its length.
+fn check(
+    file: &File,
+    path: &Path,
+    max: u64,
+    user: u32,
+    refused: u32,
+) -> Result<u64, PrivateFileError> {
     let path = path.to_owned();
     let metadata = match file.metadata() {
         Ok(metadata) => metadata,
@@ -168,13 +252,13 @@ fn check(file: &File, path: &Path, max: u64, user: u32) -> Result<(), PrivateFil
         return Err(PrivateFileError::Owner { path, owner: metadata.uid(), user });
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & refused != 0 {
         return Err(PrivateFileError::Mode { path, mode });
     }
     if metadata.len() > max {
         return Err(PrivateFileError::TooLong { path, max });
     }
-    Ok(())
+    Ok(metadata.len())
 }
 
 /// Writes a new file beside `path`, for this user alone, and waits until it is on the disk.
@@ -195,6 +279,44 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
+
+impl PrivateFileError {
+    /// A stable name of what went wrong.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "file_missing",
+            Self::Exists { .. } => "file_exists",
+            Self::Mode { .. } => "file_open_to_others",
+            Self::Owner { .. } => "file_foreign",
+            Self::NotAFile { .. } => "not_a_file",
+            Self::TooLong { .. } => "file_too_long",
+            Self::Busy { .. } => "file_busy",
+            Self::Io { .. } => "file_io",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => Some("netcom id new".to_owned()),
+            Self::Mode { path, .. } => Some(format!("chmod 600 {}", path.display())),
+            Self::Owner { path, user, .. } => Some(format!("chown {user} {}", path.display())),
+            Self::Exists { path } | Self::NotAFile { path } | Self::TooLong { path, .. } => {
+                Some(format!("mv {0} {0}.old", path.display()))
+            }
+            Self::Busy { .. } | Self::Io { .. } => None,
+        }
+    }
+}
+
+/// What a secret allows nobody else to do, and what no file does.
+const OTHERS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+/// How long a process waits for another one, which needs milliseconds.
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
@@ -225,7 +347,7 @@ mod tests {
         let path = folder.path().join("secret");
         create(&path, b"x").unwrap();
 
-        let foreign = read_as(&path, 9, user() + 1).unwrap_err();
+        let foreign = read_as(&path, 9, user() + 1, OTHERS).unwrap_err();
         assert!(matches!(foreign, PrivateFileError::Owner { .. }));
         assert!(foreign.to_string().contains("chown"), "{foreign}");
 
@@ -239,6 +361,36 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             read(&path, 9).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_no_secret_may_be_read_by_others_and_changed_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names");
+        create(&path, b"x").unwrap();
+        for (mode, is_fine) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_shown(&path, 9).is_ok(), is_fine, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn of_many_who_change_a_file_none_undoes_what_another_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, lock] = ["count", "count.lock"].map(|name| folder.path().join(name));
+        create(&path, &[0]).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let _lock = Lock::take(&lock).unwrap();
+                        let count = read(&path, 1).unwrap()[0];
+                        replace(&path, &[count + 1]).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read(&path, 1).unwrap()[0], 100);
     }
 
     #[test]
