@@ -21,7 +21,18 @@ Everything that opens something works with ``await`` and with ``async with``. Er
 
 import os as _os
 
-from ._native import Commander, Identity, Multiaddr, NetID, Path, Payload, PeerId, Request, XAuth
+from ._native import (
+    Commander,
+    Identity,
+    Multiaddr,
+    NetID,
+    Path,
+    Payload,
+    PeerId,
+    Request,
+    Stats,
+    XAuth,
+)
 from ._native import after_fork as _after_fork
 from .connection import Connection
 from .errors import (
@@ -78,3 +89,4 @@ __all__ = [
 
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_after_fork)
+    "Stats",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal, Union, overload
 
-from ._native import NetID, Path, Payload, PeerId, XAuth
+from ._native import NetID, Path, Payload, PeerId, Stats, XAuth
 from .opening import Closable, Opening
 from .streams import ByteStream, Data, MessageStream, XStream
 
@@ -104,6 +104,11 @@ class Connection(Closable):
     def path(self) -> Path:
         """How the peer is reached, and why so."""
         return self._native.path()
+    @property
+    def stats(self) -> Stats:
+        """What was counted so far: of the session with the peer, which all connections to it share."""
+        return self._native.stats()
+
 
     def ping(self) -> Awaitable[float | None]:
         """Seconds of a round trip; ``None`` while no link works."""

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcom::{OpenError, RequestOptions};
+use netcom::{OpenError, RequestOptions, SessionState};
 use pyo3::{exceptions::PyValueError, prelude::*};
 
 use crate::{
@@ -35,6 +35,29 @@ pub(crate) struct Path {
     /// Links that stand by.
     standby: usize,
     text: String,
+}
+
+/// What was counted between two nodes, for all connections that share a session with the peer.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Stats {
+    /// `attaching`, `live`, `detached`, `closing` or `closed`.
+    state: &'static str,
+    /// Seconds of a round trip, smoothed; `None` while no link works or none was measured.
+    rtt: Option<f64>,
+    /// Bytes of frames sent, over all links; what the transports add is not counted.
+    bytes_sent: u64,
+    /// Bytes of streams, requests and answers received for the first time.
+    bytes_received: u64,
+    /// Bytes of those that were received again, after links died.
+    bytes_repeated: u64,
+    /// Bytes kept until the peer acknowledges them.
+    bytes_unacknowledged: usize,
+    /// Streams that have not ended, requests among them.
+    streams: usize,
+    /// Streams this side has opened, requests among them.
+    streams_opened: u64,
+    /// Datagrams that were dropped, either way.
+    datagrams_dropped: u64,
 }
 
 impl Connection {
@@ -137,6 +160,22 @@ impl Connection {
             Ok(rtt.map(|rtt| rtt.as_secs_f64()).into_pyobject(py)?.into_any().unbind())
         }))
     }
+    fn stats(&self) -> PyResult<Stats> {
+        let connection = self.0.get()?;
+        let stats = connection.stats();
+        Ok(Stats {
+            state: SessionState::from(connection.state()).as_str(),
+            rtt: connection.path().rtt.map(|rtt| rtt.as_secs_f64()),
+            bytes_sent: stats.sent_bytes,
+            bytes_received: stats.received_bytes,
+            bytes_repeated: stats.repeated_bytes,
+            bytes_unacknowledged: stats.retained_bytes,
+            streams: stats.streams,
+            streams_opened: stats.streams_opened,
+            datagrams_dropped: stats.dropped_datagrams,
+        })
+    }
+
 
     fn close(&self, code: u32, reason: String) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
@@ -165,4 +204,14 @@ pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
 
 fn opened<T>(py: Python<'_>, stream: Result<T, OpenError>) -> PyResult<T> {
     stream.map_err(|error| exception(py, &error))
+#[pymethods]
+impl Stats {
+    fn __repr__(&self) -> String {
+        format!(
+            "<netcom.Stats {}, {} bytes sent, {} received, {} streams>",
+            self.state, self.bytes_sent, self.bytes_received, self.streams
+        )
+    }
+}
+
 }

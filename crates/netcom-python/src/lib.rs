@@ -38,7 +38,7 @@ mod _native {
     use crate::{
         buffer::Payload,
         commander::{Commander, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
-        connection::{Connection, Path},
+        connection::{Connection, Path, Stats},
         directory::{Document, read_document, read_entry, sign_document, sign_entry},
         events::Events,
         identity::{Multiaddr, NetId, PeerId},
