@@ -448,6 +448,10 @@ class Reply:
     """
     Where a handler's answer goes.
     """
+    def __call__(self, /, _task: Any) -> None:
+        """
+        Called when the handler's task is done: what was not answered by then will not be.
+        """
     def fail(self, /, code: str, message: str, context: dict) -> None: ...
     def send(self, /, body: Any) -> None: ...
 
@@ -532,10 +536,6 @@ class SessionInfo:
         """
 
 @final
-class StreamInfo:
-    """
-    A stream.
-@final
 class Stats:
     """
     What was counted between two nodes, for all connections that share a session with the peer.
@@ -587,6 +587,10 @@ class Stats:
         Streams this side has opened, requests among them.
         """
 
+@final
+class StreamInfo:
+    """
+    A stream.
     """
     @property
     def bytes_acknowledged(self, /) -> int:

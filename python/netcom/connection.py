@@ -58,8 +58,7 @@ class Connection(Closable):
     ) -> Awaitable[Any]:
         """Asks the peer's handler and gives its answer.
 
-        Requests do not wait for each other. The answer to one that is cancelled is not sent; a
-        handler in Python goes on to its end.
+        Requests do not wait for each other. Cancelling one, or its timeout, cancels its handler.
         ``timeout`` is in seconds (60 if left out); ``service`` asks a named one, as
         ``"name/version"``; ``max_answer`` bounds the answer's bytes (64 MiB); with ``view`` the
         answer is not copied.
@@ -104,11 +103,11 @@ class Connection(Closable):
     def path(self) -> Path:
         """How the peer is reached, and why so."""
         return self._native.path()
+
     @property
     def stats(self) -> Stats:
         """What was counted so far: of the session with the peer, which all connections to it share."""
         return self._native.stats()
-
 
     def ping(self) -> Awaitable[float | None]:
         """Seconds of a round trip; ``None`` while no link works."""

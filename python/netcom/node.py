@@ -147,7 +147,8 @@ class Node(Closable):
     def on_request(self, handler: H) -> H:
         """Answers requests by an async function, on the running loop; works as a decorator.
 
-        What it raises is told to the caller, and harms nobody else.
+        What it raises is told to the caller, and harms nobody else. It is cancelled if the caller
+        gives up: cancels the request, allows it no more time, or is gone.
         """
 
         self._native.on_request(_starting(handler))
@@ -178,8 +179,8 @@ class Node(Closable):
         def decorate(handler: S) -> S:
             def start(
                 loop: asyncio.AbstractEventLoop, stream: Any, visitor: XAuth, reply: Any
-            ) -> None:
-                _keep(loop.create_task(_serve(handler, XStream(stream), visitor, reply)))
+            ) -> asyncio.Task[None]:
+                return loop.create_task(_serve(handler, XStream(stream), visitor, reply))
 
             self._native.serve(name, True, allow, start)
             return handler
@@ -260,18 +261,14 @@ class Node(Closable):
 NetworkNode = Node
 """The name of document 000 for a node."""
 
-_tasks: set[asyncio.Task[None]] = set()
-"""Handlers that run; a loop holds its tasks weakly."""
 
-
-def _keep(task: asyncio.Task[None]) -> None:
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-
-
-def _starting(handler: Handler) -> Callable[[asyncio.AbstractEventLoop, Request, Any], None]:
-    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> None:
-        _keep(loop.create_task(_answer(handler, request, reply)))
+def _starting(
+    handler: Handler,
+) -> Callable[[asyncio.AbstractEventLoop, Request, Any], asyncio.Task[None]]:
+    def start(
+        loop: asyncio.AbstractEventLoop, request: Request, reply: Any
+    ) -> asyncio.Task[None]:
+        return loop.create_task(_answer(handler, request, reply))
 
     return start
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import netcom
-from netcom import HandlerError
+from netcom import HandlerError, Node
 
 
 async def test_a_request_is_answered_by_the_handler(pair):
@@ -83,6 +83,62 @@ async def test_a_cancelled_request_is_given_up_and_the_connection_goes_on(pair):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await connection.request(b"?") == b"here"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out", "gone"])
+async def test_a_handler_is_cancelled_when_its_caller_gives_up(settings, how):
+    began, ended = asyncio.Event(), asyncio.Event()
+    async with Node.create(config=settings) as server, Node.create(config=settings) as node:
+
+        @server.on_request
+        async def answer(request):
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.set()
+                raise
+
+        connection = await node.connect(server.ticket)
+        timeout = 0.2 if how == "timed out" else None
+        asking = asyncio.create_task(connection.request(b"?", timeout=timeout))
+        await began.wait()
+        if how == "cancelled":
+            asking.cancel()
+        elif how == "gone":
+            await node.close()
+        async with asyncio.timeout(30):
+            await ended.wait()
+        with pytest.raises((asyncio.CancelledError, TimeoutError, ConnectionError)):
+            await asking
+
+
+async def test_a_handler_that_cancels_itself_harms_nobody_else(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        if request.body == b"stop":
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        return request.body
+
+    with pytest.raises(netcom.RemoteError) as gone:
+        await connection.request(b"stop")
+    assert gone.value.code == "gone"
+    assert await connection.request(b"go on") == b"go on"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin at once from Python 3.12 on")
+async def test_handlers_may_be_at_their_end_when_their_task_is_made(pair):
+    server, connection = pair
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+
+    @server.on_request
+    async def answer(request):
+        return request.body
+
+    assert await connection.request(b"?") == b"?"
 
 
 async def test_payloads_of_all_kinds_and_lengths_go_there_and_back(pair):

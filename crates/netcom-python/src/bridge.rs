@@ -1,9 +1,10 @@
 //! From the core's threads to an asyncio loop: a queue, and one byte that says there is something.
 //!
-//! Whoever waits on a loop has an asyncio future there, under a number. The core's threads put
-//! that number in the queue and, for the first one, write to an event descriptor that the loop
-//! watches; they never take Python's lock. The loop then completes all futures whose numbers are
-//! in the queue, and starts the calls of handlers that came with them.
+//! Whoever waits on a loop has an asyncio future there, under a number; a handler that runs has its
+//! task there. The core's threads put that number in the queue and, for the first one, write to a
+//! socket that the loop watches; they never take Python's lock. The loop then completes all futures
+//! whose numbers are in the queue, cancels the tasks, and starts the calls of handlers that came
+//! with them.
 
 use std::{
     cell::RefCell,
@@ -34,16 +35,25 @@ pub(crate) struct Bridge {
     /// The loop was told since it last looked.
     is_told: AtomicBool,
     bell: Bell,
-    /// The asyncio futures of those that wait; touched with Python's lock held.
-    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
+    /// What a number in the queue stands for; touched with Python's lock held.
+    waiting: Mutex<HashMap<u64, Waiting>>,
     event_loop: Py<PyAny>,
 }
 
-/// At most a number for each operation that waits, and a call for each handler the node lets run.
+/// At most a number for each operation that waits, and a number and a call for each handler the
+/// node lets run.
 #[derive(Default)]
 struct Queue {
     woken: Vec<u64>,
     calls: VecDeque<Call>,
+}
+
+/// What is woken on a loop.
+enum Waiting {
+    /// A future, which is completed.
+    Future(Py<PyAny>),
+    /// The task of a handler whose caller gave up, which is cancelled.
+    Handler(Py<PyAny>),
 }
 
 /// What makes the loop look.
@@ -111,15 +121,21 @@ impl Bridge {
     /// Makes a future on the loop that is completed when the waiter is woken.
     pub(crate) fn wait<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
         let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
-        self.waiting.lock().insert(number, future.clone().unbind());
+        self.waiting.lock().insert(number, Waiting::Future(future.clone().unbind()));
         Ok(future)
+    }
+
+    /// Keeps the task of a handler, which a loop holds weakly, until it is forgotten; it is
+    /// cancelled when the waiter is woken.
+    pub(crate) fn keep_handler(&self, number: u64, task: Py<PyAny>) {
+        self.waiting.lock().insert(number, Waiting::Handler(task));
     }
 
     /// Forgets who waits no more.
     pub(crate) fn forget(&self, number: u64) {
         // Dropped after the lock is gone: a finalizer may come here again.
-        let future = self.waiting.lock().remove(&number);
-        drop(future);
+        let waiting = self.waiting.lock().remove(&number);
+        drop(waiting);
     }
 
     /// Brings a call of a handler to the loop.
@@ -159,8 +175,8 @@ impl Bridge {
         let Queue { woken, calls } = mem::take(&mut *self.queue.lock());
         let event_loop = self.event_loop.bind(py);
         for number in woken {
-            let future = self.waiting.lock().remove(&number);
-            if let Some(Err(error)) = future.map(|future| complete(future.bind(py))) {
+            let waiting = self.waiting.lock().remove(&number);
+            if let Some(Err(error)) = waiting.map(|waiting| waiting.wake(py)) {
                 error.write_unraisable(py, Some(event_loop));
             }
         }
@@ -174,6 +190,15 @@ impl Bridge {
     fn is_closed(&self, py: Python<'_>) -> bool {
         let closed = self.event_loop.call_method0(py, intern!(py, "is_closed"));
         closed.and_then(|closed| closed.is_truthy(py)).unwrap_or(true)
+    }
+}
+
+impl Waiting {
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Future(future) => complete(future.bind(py)),
+            Self::Handler(task) => task.call_method0(py, intern!(py, "cancel")).map(drop),
+        }
     }
 }
 
