@@ -1,7 +1,9 @@
 """Requests between two nodes of one process."""
 
 import asyncio
+import gc
 import sys
+import warnings
 
 import pytest
 
@@ -139,6 +141,37 @@ async def test_handlers_may_be_at_their_end_when_their_task_is_made(pair):
         return request.body
 
     assert await connection.request(b"?") == b"?"
+
+
+async def test_what_is_never_awaited_is_warned_of(pair):
+    _, connection = pair
+    for name in ("Connection.ping", "Connection.bytes_stream"):
+        with pytest.warns(RuntimeWarning, match=f"{name} was never awaited"):
+            getattr(connection, name.removeprefix("Connection."))()
+        gc.collect()
+    with pytest.warns(RuntimeWarning, match="request was never awaited") as warned:
+        with pytest.raises(ZeroDivisionError):
+            print(connection.request(b"?"), 1 // 0)
+    assert len(warned) == 1
+
+
+async def test_what_was_awaited_closed_or_cancelled_is_not_warned_of(pair):
+    _, connection = pair
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert await connection.ping() >= 0
+        connection.ping().close()
+        connection.bytes_stream().close()
+        async with connection.bytes_stream():
+            pass
+        for never_begun in (connection.request(b"?"), connection.x_stream()):
+            task = asyncio.create_task(never_begun)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        del never_begun, task
+        gc.collect()
+    assert warned == []
 
 
 async def test_payloads_of_all_kinds_and_lengths_go_there_and_back(pair):

@@ -89,23 +89,27 @@ impl Connection {
             options = options.max_answer(max_answer);
         }
         let request = async move { connection.request_with(body, &options).await };
-        Ok(Operation::new(request, move |py, answer| {
+        Ok(Operation::new("Connection.request", request, move |py, answer| {
             incoming(py, answer.map_err(|error| exception(py, &error))?, view)
         }))
     }
 
     fn bytes_stream(&self) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.bytes_stream().await }, |py, stream| {
-            Ok(Py::new(py, ByteStream::new(opened(py, stream)?))?.into_any())
-        }))
+        Ok(Operation::new(
+            "Connection.bytes_stream",
+            async move { connection.bytes_stream().await },
+            |py, stream| Ok(Py::new(py, ByteStream::new(opened(py, stream)?))?.into_any()),
+        ))
     }
 
     fn msg_stream(&self) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.msg_stream().await }, |py, stream| {
-            Ok(Py::new(py, MessageStream::new(opened(py, stream)?))?.into_any())
-        }))
+        Ok(Operation::new(
+            "Connection.msg_stream",
+            async move { connection.msg_stream().await },
+            |py, stream| Ok(Py::new(py, MessageStream::new(opened(py, stream)?))?.into_any()),
+        ))
     }
 
     fn x_stream(&self, service: Option<String>) -> PyResult<Operation> {
@@ -116,7 +120,9 @@ impl Connection {
                 None => connection.x_stream().await,
             }
         };
-        Ok(Operation::new(open, |py, stream| Ok(XStream::new(py, opened(py, stream)?)?.into_any())))
+        Ok(Operation::new("Connection.x_stream", open, |py, stream| {
+            Ok(XStream::new(py, opened(py, stream)?)?.into_any())
+        }))
     }
 
     fn incoming_streams(&self) -> PyResult<IncomingStreams> {
@@ -154,12 +160,6 @@ impl Connection {
         })
     }
 
-    fn ping(&self) -> PyResult<Operation> {
-        let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.ping().await }, |py, rtt| {
-            Ok(rtt.map(|rtt| rtt.as_secs_f64()).into_pyobject(py)?.into_any().unbind())
-        }))
-    }
     fn stats(&self) -> PyResult<Stats> {
         let connection = self.0.get()?;
         let stats = connection.stats();
@@ -176,12 +176,20 @@ impl Connection {
         })
     }
 
+    fn ping(&self) -> PyResult<Operation> {
+        let connection = self.0.get()?.clone();
+        Ok(Operation::new("Connection.ping", async move { connection.ping().await }, |py, rtt| {
+            Ok(rtt.map(|rtt| rtt.as_secs_f64()).into_pyobject(py)?.into_any().unbind())
+        }))
+    }
 
     fn close(&self, code: u32, reason: String) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.close(code, &reason).await }, |py, ()| {
-            Ok(py.None())
-        }))
+        Ok(Operation::new(
+            "Connection.close",
+            async move { connection.close(code, &reason).await },
+            |py, ()| Ok(py.None()),
+        ))
     }
 }
 
@@ -196,14 +204,6 @@ impl Path {
     }
 }
 
-/// A number of seconds.
-pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("{seconds} is no length of time in seconds")))
-}
-
-fn opened<T>(py: Python<'_>, stream: Result<T, OpenError>) -> PyResult<T> {
-    stream.map_err(|error| exception(py, &error))
 #[pymethods]
 impl Stats {
     fn __repr__(&self) -> String {
@@ -214,4 +214,12 @@ impl Stats {
     }
 }
 
+/// A number of seconds.
+pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("{seconds} is no length of time in seconds")))
+}
+
+fn opened<T>(py: Python<'_>, stream: Result<T, OpenError>) -> PyResult<T> {
+    stream.map_err(|error| exception(py, &error))
 }
