@@ -10,22 +10,22 @@ use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     mem,
-    os::fd::{AsRawFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Wake,
 };
+#[cfg(unix)]
+use std::{
+    io::{Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+};
 
 use parking_lot::Mutex;
-use pyo3::{
-    exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError},
-    intern,
-    prelude::*,
-    sync::PyOnceLock,
-};
-use rustix::event::EventfdFlags;
+#[cfg(unix)]
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, sync::PyOnceLock};
 
 use crate::serve::Call;
 
@@ -58,8 +58,10 @@ enum Waiting {
 
 /// What makes the loop look.
 enum Bell {
-    Descriptor(OwnedFd),
-    /// For loops that watch no descriptors. Takes Python's lock.
+    /// A byte from the first socket to the second, which the loop watches.
+    #[cfg(unix)]
+    Sockets(UnixStream, UnixStream),
+    /// For loops that watch no descriptors, as Windows' own. Takes Python's lock.
     Threadsafe,
 }
 
@@ -93,7 +95,6 @@ impl Bridge {
     }
 
     fn open(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
-        let py = event_loop.py();
         let new = |bell| {
             Arc::new(Self {
                 queue: Mutex::default(),
@@ -103,19 +104,22 @@ impl Bridge {
                 event_loop: event_loop.clone().unbind(),
             })
         };
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let descriptor = rustix::event::eventfd(0, flags)
-            .map_err(|error| PyOSError::new_err(format!("no event descriptor: {error}")))?;
-        let number = descriptor.as_raw_fd();
-        let bridge = new(Bell::Descriptor(descriptor));
-        let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
-        match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
-            Ok(_) => Ok(bridge),
-            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
-                Ok(new(Bell::Threadsafe))
+        #[cfg(unix)]
+        {
+            let py = event_loop.py();
+            let (ours, watched) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            watched.set_nonblocking(true)?;
+            let number = watched.as_raw_fd();
+            let bridge = new(Bell::Sockets(ours, watched));
+            let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
+            match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
+                Ok(_) => return Ok(bridge),
+                Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
+        Ok(new(Bell::Threadsafe))
     }
 
     /// Makes a future on the loop that is completed when the waiter is woken.
@@ -149,9 +153,10 @@ impl Bridge {
             return;
         }
         match &self.bell {
-            Bell::Descriptor(descriptor) => {
-                // Full only if the loop is told already.
-                let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());
+            #[cfg(unix)]
+            Bell::Sockets(ours, _) => {
+                // There is room: a byte is written only after the one before was read.
+                let _ = (&*ours).write(&[1]);
             }
             Bell::Threadsafe => {
                 let bridge = Arc::clone(self);
@@ -168,8 +173,9 @@ impl Bridge {
     /// Lets all go on that were woken, and starts the calls that came. What goes wrong with one of
     /// them holds up no other.
     fn answer(self: &Arc<Self>, py: Python<'_>) {
-        if let Bell::Descriptor(descriptor) = &self.bell {
-            let _ = rustix::io::read(descriptor, &mut [0; 8]);
+        #[cfg(unix)]
+        if let Bell::Sockets(_, watched) = &self.bell {
+            let _ = (&*watched).read(&mut [0]);
         }
         self.is_told.store(false, Ordering::Release);
         let Queue { woken, calls } = mem::take(&mut *self.queue.lock());

@@ -6,7 +6,7 @@
 //! Rust future, wrapped as an `Operation` that asyncio awaits like a
 //! coroutine: its first step polls the future at once, on the loop's own thread and without
 //! Python's lock, and most steps that find data or room end there. What has to wait is woken by
-//! the core through a queue and one byte in an event descriptor the loop watches (`bridge.rs`); one
+//! the core through a queue and one byte in a socket the loop watches (`bridge.rs`); one
 //! callback then lets all go on that were woken meanwhile. Dropping an operation, as cancellation
 //! does, drops the future.
 //!
