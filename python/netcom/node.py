@@ -125,9 +125,7 @@ class Node(Closable):
         failover: bool = False,
     ) -> Opening[Connection]:
         """Connects to a node that proves to speak for the entity."""
-        return self.connect(
-            netid, service=service, where=where, timeout=timeout, failover=failover
-        )
+        return self.connect(netid, service=service, where=where, timeout=timeout, failover=failover)
 
     def connect_to_peer(
         self, peer_id: Union[PeerId, str], *, timeout: float | None = None
@@ -265,9 +263,7 @@ NetworkNode = Node
 def _starting(
     handler: Handler,
 ) -> Callable[[asyncio.AbstractEventLoop, Request, Any], asyncio.Task[None]]:
-    def start(
-        loop: asyncio.AbstractEventLoop, request: Request, reply: Any
-    ) -> asyncio.Task[None]:
+    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> asyncio.Task[None]:
         return loop.create_task(_answer(handler, request, reply))
 
     return start

@@ -55,9 +55,7 @@ async def _pump(reader, writer):
 @contextlib.asynccontextmanager
 async def reached_by_wire(**settings):
     """A node, and a connection to it that goes over a wire and nowhere else."""
-    async with Node.create(
-        discovery="off", listen=["/ip4/127.0.0.1/tcp/0"], **settings
-    ) as server:
+    async with Node.create(discovery="off", listen=["/ip4/127.0.0.1/tcp/0"], **settings) as server:
         [address] = [str(address) for address in server.addresses]
         _, _, _, _, port, *_ = address.split("/")
         async with (

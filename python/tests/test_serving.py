@@ -35,7 +35,9 @@ async def test_a_service_is_chosen_by_its_name(settings):
         async with asyncio.timeout(30):
             while True:
                 nodes = await customer.discover_netid(shop)
-                if any("thumbnails" in name for node in nodes.values() for name in node["services"]):
+                if any(
+                    "thumbnails" in name for node in nodes.values() for name in node["services"]
+                ):
                     break
         async with customer.connect_to_netid(shop, service="thumbnails") as connection:
             assert connection.peer_id == pictures.peer_id
