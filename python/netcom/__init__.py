@@ -32,8 +32,8 @@ from ._native import (
     Request,
     Stats,
     XAuth,
+    after_fork as _after_fork,
 )
-from ._native import after_fork as _after_fork
 from .connection import Connection
 from .errors import (
     AccessDenied,

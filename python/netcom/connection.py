@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Literal, Union, overload
+from typing import Any, Literal, overload
 
 from ._native import NetID, Path, Payload, PeerId, Stats, XAuth
 from .opening import Closable, Opening
@@ -77,7 +77,7 @@ class Connection(Closable):
         """Opens a stream with errors beside the data, to a ``service`` if one is named."""
         return Opening(self._native.x_stream(service), XStream)
 
-    async def incoming_streams(self) -> AsyncIterator[Union[ByteStream, MessageStream, XStream]]:
+    async def incoming_streams(self) -> AsyncIterator[ByteStream | MessageStream | XStream]:
         """The streams the peer opens."""
         streams = self._native.incoming_streams()
         while (found := await streams.next()) is not None:
@@ -106,7 +106,8 @@ class Connection(Closable):
 
     @property
     def stats(self) -> Stats:
-        """What was counted so far: of the session with the peer, which all connections to it share."""
+        """What was counted so far, of the session with the peer, which all connections to it
+        share."""
         return self._native.stats()
 
     def ping(self) -> Awaitable[float | None]:

@@ -112,7 +112,7 @@ async def test_after_a_cut_the_connection_comes_back_and_streams_and_requests_go
 
 
 async def test_bulk_arrives_once_and_in_order_over_many_cuts():
-    async with reached_by_wire() as (server, node, connection, wire):
+    async with reached_by_wire() as (server, _, connection, wire):
         sent = random.Random(0).randbytes(8 << 20)
         ours = await connection.bytes_stream()
 

@@ -108,7 +108,7 @@ async def test_a_node_that_goes_away_is_a_connection_error(settings):
 
 
 async def test_writing_after_the_end_is_an_end_of_file(pair):
-    server, connection = pair
+    _, connection = pair
     stream = await connection.bytes_stream()
     await stream.write(b"all")
     await stream.finish()
