@@ -32,7 +32,8 @@ mod stream;
 use pyo3::prelude::*;
 
 /// The native half of netcom. Import `netcom` instead.
-#[pymodule]
+// A fork must not find a lock of the runtime taken, and it is Python's lock that sees to that.
+#[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use crate::{
