@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from loops import Asyncio
 from measure import Sent, counted, main
+
 from netcom import Connection, Node, NodeRole
 
 

@@ -146,16 +146,31 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     receiver = commands.add_parser("receive", help="print a ticket and take files into a folder")
     receiver.add_argument("folder", type=Path, metavar="DIR")
-    receiver.add_argument("--allow", type=NetID.from_string, action="append", default=[],
-                          metavar="NETID", help="let this entity send, too")
-    receiver.add_argument("--limit", type=int, default=10 << 30, metavar="BYTES",
-                          help="take no file longer than this (10 GiB)")
+    receiver.add_argument(
+        "--allow",
+        type=NetID.from_string,
+        action="append",
+        default=[],
+        metavar="NETID",
+        help="let this entity send, too",
+    )
+    receiver.add_argument(
+        "--limit",
+        type=int,
+        default=10 << 30,
+        metavar="BYTES",
+        help="take no file longer than this (10 GiB)",
+    )
     sender = commands.add_parser("send", help="send files to who receives")
     sender.add_argument("files", type=Path, nargs="+", metavar="FILE")
     sender.add_argument("to", metavar="TO", help="the ticket or NetID of the receiver")
     for command in (receiver, sender):
-        command.add_argument("--key", type=Path, default=Path.home() / ".file-exchange.key",
-                             help="the secret all devices share; made if there is none")
+        command.add_argument(
+            "--key",
+            type=Path,
+            default=Path.home() / ".file-exchange.key",
+            help="the secret all devices share; made if there is none",
+        )
     args = parser.parse_args()
     try:
         key = shared_key(args.key)

@@ -89,17 +89,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("serve", help="answer requests")
-    server.add_argument("--allow", type=NetID.from_string, action="append", default=[], metavar="NETID",
-                        help="answer this entity; can be given again (everybody)")
+    server.add_argument(
+        "--allow",
+        type=NetID.from_string,
+        action="append",
+        default=[],
+        metavar="NETID",
+        help="answer this entity; can be given again (everybody)",
+    )
     caller = commands.add_parser("call", help="make one request and print the answer")
     caller.add_argument("to", metavar="TO", help="the NetID or ticket of the service")
     caller.add_argument("body", metavar="JSON", help="""as '{"action": "add", "numbers": [1]}'""")
-    caller.add_argument("--timeout", type=float, default=10, metavar="SECONDS",
-                        help="for each step (10)")
+    caller.add_argument(
+        "--timeout", type=float, default=10, metavar="SECONDS", help="for each step (10)"
+    )
     identity = commands.add_parser("id", help="print the own NetID, for others to allow")
     for name, command in (("server", server), ("caller", caller), ("caller", identity)):
-        command.add_argument("--key", type=Path, default=f"{name}.key", metavar="FILE",
-                             help=f"the own secret; made if there is none ({name}.key)")
+        command.add_argument(
+            "--key",
+            type=Path,
+            default=f"{name}.key",
+            metavar="FILE",
+            help=f"the own secret; made if there is none ({name}.key)",
+        )
     args = parser.parse_args()
     try:
         key = own_key(args.key)

@@ -83,10 +83,18 @@ def main() -> None:
     calling = commands.add_parser("call", help="ask the service for the squares of 1, 2, …")
     calling.add_argument("to", metavar="NETID", help="the NetID of the service")
     calling.add_argument("--count", type=int, default=10, help="how many times (10)")
-    calling.add_argument("--pause", type=float, default=1, metavar="SECONDS",
-                         help="between one request and the next (1)")
-    calling.add_argument("--failover", action="store_true",
-                         help="let requests move by themselves, without code for it here")
+    calling.add_argument(
+        "--pause",
+        type=float,
+        default=1,
+        metavar="SECONDS",
+        help="between one request and the next (1)",
+    )
+    calling.add_argument(
+        "--failover",
+        action="store_true",
+        help="let requests move by themselves, without code for it here",
+    )
     args = parser.parse_args()
     try:
         if args.command == "key":

@@ -115,14 +115,25 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     exposing = commands.add_parser("expose", help="let a port be reached")
     exposing.add_argument("port", type=int, metavar="PORT")
-    exposing.add_argument("--allow", type=NetID.from_string, action="append", default=[],
-                          metavar="NETID", help="let this entity in, too")
+    exposing.add_argument(
+        "--allow",
+        type=NetID.from_string,
+        action="append",
+        default=[],
+        metavar="NETID",
+        help="let this entity in, too",
+    )
     forwarding = commands.add_parser("forward", help="open a port that leads to the exposed one")
     forwarding.add_argument("port", type=int, metavar="LOCAL_PORT", help="0 for any")
     forwarding.add_argument("to", metavar="TO", help="the ticket or NetID of who exposes")
     for command in (exposing, forwarding):
-        command.add_argument("--key", type=Path, default=Path("tunnel.key"), metavar="FILE",
-                             help="the secret that both ends share; made if there is none")
+        command.add_argument(
+            "--key",
+            type=Path,
+            default=Path("tunnel.key"),
+            metavar="FILE",
+            help="the secret that both ends share; made if there is none",
+        )
     args = parser.parse_args()
     try:
         key = shared_key(args.key)

@@ -21,13 +21,30 @@ Everything that opens something works with ``await`` and with ``async with``. Er
 
 import os as _os
 
-from ._native import Commander, Identity, Multiaddr, NetID, Path, Payload, PeerId, Request, XAuth
-from ._native import after_fork as _after_fork
+from ._native import (
+    Commander,
+    Identity,
+    Multiaddr,
+    NetID,
+    Path,
+    Payload,
+    PeerId,
+    Request,
+    Stats,
+    XAuth,
+    after_fork as _after_fork,
+)
 from .connection import Connection
 from .errors import (
     AccessDenied,
     BadArgument,
     ConnectionLost,
+    DataDirDenied,
+    DataDirError,
+    KeyFileDenied,
+    KeyFileError,
+    KeyFileExists,
+    KeyFileMissing,
     NameRefused,
     NetComError,
     NodeError,
@@ -49,8 +66,14 @@ __all__ = [
     "Commander",
     "Connection",
     "ConnectionLost",
+    "DataDirDenied",
+    "DataDirError",
     "HandlerError",
     "Identity",
+    "KeyFileDenied",
+    "KeyFileError",
+    "KeyFileExists",
+    "KeyFileMissing",
     "MessageStream",
     "Multiaddr",
     "NameRefused",
@@ -70,6 +93,7 @@ __all__ = [
     "RemoteError",
     "Request",
     "RequestTimeout",
+    "Stats",
     "StreamEnded",
     "StreamError",
     "XAuth",

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 from typing_extensions import disjoint_base
 
-__all__ = ["ByteStream", "Commander", "Connection", "Document", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "StreamInfo", "XAuth", "XStream", "after_fork", "read_document", "read_entry", "sign_document", "sign_entry"]
+__all__ = ["ByteStream", "Commander", "Connection", "Document", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "Stats", "StreamInfo", "XAuth", "XStream", "after_fork", "read_document", "read_entry", "sign_document", "sign_entry"]
 
 @disjoint_base
 class ByteStream:
@@ -80,6 +80,7 @@ class Connection:
     def peer_id(self, /) -> PeerId: ...
     def ping(self, /) -> Operation: ...
     def request(self, /, body: Any, timeout: SupportsFloat | SupportsIndex | None, service: str | None, max_answer: SupportsIndex | None, view: bool) -> Operation: ...
+    def stats(self, /) -> Stats: ...
     def x_stream(self, /, service: str | None) -> Operation: ...
     def xauth(self, /) -> XAuth: ...
 
@@ -447,6 +448,10 @@ class Reply:
     """
     Where a handler's answer goes.
     """
+    def __call__(self, /, _task: Any) -> None:
+        """
+        Called when the handler's task is done: what was not answered by then will not be.
+        """
     def fail(self, /, code: str, message: str, context: dict) -> None: ...
     def send(self, /, body: Any) -> None: ...
 
@@ -528,6 +533,58 @@ class SessionInfo:
     def streams(self, /) -> int:
         """
         Streams that have not ended.
+        """
+
+@final
+class Stats:
+    """
+    What was counted between two nodes, for all connections that share a session with the peer.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def bytes_received(self, /) -> int:
+        """
+        Bytes of streams, requests and answers received for the first time.
+        """
+    @property
+    def bytes_repeated(self, /) -> int:
+        """
+        Bytes of those that were received again, after links died.
+        """
+    @property
+    def bytes_sent(self, /) -> int:
+        """
+        Bytes of frames sent, over all links; what the transports add is not counted.
+        """
+    @property
+    def bytes_unacknowledged(self, /) -> int:
+        """
+        Bytes kept until the peer acknowledges them.
+        """
+    @property
+    def datagrams_dropped(self, /) -> int:
+        """
+        Datagrams that were dropped, either way.
+        """
+    @property
+    def rtt(self, /) -> float | None:
+        """
+        Seconds of a round trip, smoothed; `None` while no link works or none was measured.
+        """
+    @property
+    def state(self, /) -> str:
+        """
+        `attaching`, `live`, `detached`, `closing` or `closed`.
+        """
+    @property
+    def streams(self, /) -> int:
+        """
+        Streams that have not ended, requests among them.
+        """
+    @property
+    def streams_opened(self, /) -> int:
+        """
+        Streams this side has opened, requests among them.
         """
 
 @final

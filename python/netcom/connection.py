@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Literal, Union, overload
+from typing import Any, Literal, overload
 
-from ._native import NetID, Path, Payload, PeerId, XAuth
+from ._native import NetID, Path, Payload, PeerId, Stats, XAuth
 from .opening import Closable, Opening
 from .streams import ByteStream, Data, MessageStream, XStream
 
@@ -58,8 +58,7 @@ class Connection(Closable):
     ) -> Awaitable[Any]:
         """Asks the peer's handler and gives its answer.
 
-        Requests do not wait for each other. The answer to one that is cancelled is not sent; a
-        handler in Python goes on to its end.
+        Requests do not wait for each other. Cancelling one, or its timeout, cancels its handler.
         ``timeout`` is in seconds (60 if left out); ``service`` asks a named one, as
         ``"name/version"``; ``max_answer`` bounds the answer's bytes (64 MiB); with ``view`` the
         answer is not copied.
@@ -78,7 +77,7 @@ class Connection(Closable):
         """Opens a stream with errors beside the data, to a ``service`` if one is named."""
         return Opening(self._native.x_stream(service), XStream)
 
-    async def incoming_streams(self) -> AsyncIterator[Union[ByteStream, MessageStream, XStream]]:
+    async def incoming_streams(self) -> AsyncIterator[ByteStream | MessageStream | XStream]:
         """The streams the peer opens."""
         streams = self._native.incoming_streams()
         while (found := await streams.next()) is not None:
@@ -104,6 +103,12 @@ class Connection(Closable):
     def path(self) -> Path:
         """How the peer is reached, and why so."""
         return self._native.path()
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted so far, of the session with the peer, which all connections to it
+        share."""
+        return self._native.stats()
 
     def ping(self) -> Awaitable[float | None]:
         """Seconds of a round trip; ``None`` while no link works."""

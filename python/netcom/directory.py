@@ -16,7 +16,6 @@ The contract of a directory's server is docs/protocol/names.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Union
 
 from . import _native
 from ._native import Document, Multiaddr, NetID
@@ -25,7 +24,7 @@ __all__ = ["Document", "read_document", "read_entry", "sign_document", "sign_ent
 
 
 def sign_document(
-    netid: NetID, *names: str, days: int = 90, hints: Iterable[Union[Multiaddr, str]] = ()
+    netid: NetID, *names: str, days: int = 90, hints: Iterable[Multiaddr | str] = ()
 ) -> str:
     """Signs that names lead to ``netid``, which is here with its secret: at most one domain, which
     comes first, and names of directories. ``hints`` are addresses of its nodes.
@@ -51,7 +50,7 @@ def sign_entry(directory: NetID, name: str, document: str, *, seconds: int = 24 
 
 
 def read_entry(
-    directory: Union[NetID, str], name: str, answer: str, *, at: int | None = None
+    directory: NetID | str, name: str, answer: str, *, at: int | None = None
 ) -> Document:
     """Checks what a directory gave for a name, as a node does, ``at`` a second since 1970, by
     default now, and returns what the entity says."""

@@ -6,6 +6,8 @@ Every class is a :class:`NetComError` and also the builtin that people catch:
 True
 >>> issubclass(RequestTimeout, TimeoutError)
 True
+>>> issubclass(KeyFileMissing, KeyFileError) and issubclass(KeyFileMissing, FileNotFoundError)
+True
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ __all__ = [
     "AccessDenied",
     "BadArgument",
     "ConnectionLost",
+    "DataDirDenied",
+    "DataDirError",
+    "KeyFileDenied",
+    "KeyFileError",
+    "KeyFileExists",
+    "KeyFileMissing",
     "NameRefused",
     "NetComError",
     "NodeError",
@@ -58,6 +66,30 @@ class NetComError(Exception):
 
 class NodeError(NetComError, OSError):
     """A node cannot be made or cannot listen."""
+
+
+class DataDirError(NodeError):
+    """A data directory, or what it remembers, cannot be used."""
+
+
+class DataDirDenied(DataDirError, PermissionError):
+    """A data directory is another user's, or open to others."""
+
+
+class KeyFileError(NodeError):
+    """A key, or a proof in place of one, cannot be read or kept."""
+
+
+class KeyFileMissing(KeyFileError, FileNotFoundError):
+    """There is no such key, or no identity in the data directory."""
+
+
+class KeyFileExists(KeyFileError, FileExistsError):
+    """There is a key already, and it is not replaced."""
+
+
+class KeyFileDenied(KeyFileError, PermissionError):
+    """A file of keys is another user's, open to others, or under another passphrase."""
 
 
 class BadArgument(NetComError, ValueError):
@@ -118,31 +150,54 @@ class RemoteError(NetComError, RuntimeError):
 
 _CLASSES: dict[str, type[NetComError]] = {
     "answer_too_large": PayloadTooLarge,
+    "bad_document": BadArgument,
     "bad_name": BadArgument,
     "bad_netid": BadArgument,
     "bad_representation": BadArgument,
     "bad_request": BadArgument,
     "bad_scope": BadArgument,
     "certificate": NodeError,
+    "client_listens": BadArgument,
     "closed": ConnectionLost,
+    "config": BadArgument,
+    "data_dir_damaged": DataDirError,
+    "data_dir_foreign": DataDirDenied,
+    "data_dir_in_use": DataDirError,
+    "data_dir_io": DataDirError,
+    "data_dir_newer": DataDirError,
+    "data_dir_open_to_others": DataDirDenied,
+    "data_dir_unknown": DataDirError,
     "delegation_refused": AccessDenied,
     "denied": AccessDenied,
+    "file_exists": KeyFileExists,
+    "file_foreign": KeyFileDenied,
+    "file_io": KeyFileError,
+    "file_missing": KeyFileMissing,
+    "file_open_to_others": KeyFileDenied,
+    "file_too_long": KeyFileError,
     "finished": StreamEnded,
     "full": PeerUnreachable,
+    "identity_exists": KeyFileExists,
+    "key_corrupted": KeyFileError,
+    "key_newer": KeyFileError,
+    "key_truncated": KeyFileError,
+    "key_wrong_purpose": KeyFileError,
+    "listen": NodeError,
     "local_and_cloud": BadArgument,
     "malformed": ConnectionLost,
+    "memory": KeyFileError,
     "name_bad_answer": NameRefused,
     "name_bad_directory": NameRefused,
     "name_bogus": NameRefused,
+    "name_busy": PeerUnreachable,
     "name_changed": NameRefused,
     "name_different": NameRefused,
     "name_directory_silent": PeerUnreachable,
     "name_no_directory": NotFound,
-    "name_not_in_directory": NotFound,
     "name_not_claimed": NameRefused,
-    "name_busy": PeerUnreachable,
+    "name_not_in_directory": NotFound,
     "name_offline": NotFound,
-    "name_pin": NodeError,
+    "name_pin": DataDirError,
     "name_replaced": NameRefused,
     "name_replayed": NameRefused,
     "name_suffix_alone": NotFound,
@@ -150,30 +205,40 @@ _CLASSES: dict[str, type[NetComError]] = {
     "name_unproven": NameRefused,
     "name_unsupported": NotFound,
     "no_data_dir": BadArgument,
+    "no_identity": KeyFileMissing,
     "no_other_node": NotFound,
     "no_petnames": NotFound,
     "no_proof": AccessDenied,
     "no_room": PayloadTooLarge,
     "no_such_service": NotFound,
+    "not_a_file": KeyFileError,
     "not_an_entity": BadArgument,
     "not_found": NotFound,
     "not_represented": AccessDenied,
     "other_entity": BadArgument,
     "overloaded": PeerUnreachable,
+    "passphrase_missing": KeyFileDenied,
+    "passphrase_wrong": KeyFileDenied,
+    "proof_missing": KeyFileError,
     "proof_refused": AccessDenied,
     "protocol_too_long": BadArgument,
+    "random": NodeError,
     "refused": PeerUnreachable,
+    "remote": RemoteError,
     "reset": ConnectionLost,
     "self_dial": BadArgument,
     "session_ended": ConnectionLost,
     "stopped": StreamEnded,
     "timeout": RequestTimeout,
     "too_large": PayloadTooLarge,
+    "too_many_devices": KeyFileError,
+    "unknown_device": BadArgument,
     "unknown_petname": NotFound,
     "unknown_protocol": NotFound,
     "unreachable": PeerUnreachable,
     "wrong_peer": PeerUnreachable,
 }
+"""Of every code of the core, and of those that only this package has."""
 
 
 def _make(
@@ -187,4 +252,4 @@ def _make(
     """Makes the exception for an error of the core."""
     if remote is not None:
         return RemoteError(message, code=remote, hint=hint, retryable=retryable, context=context)
-    return _CLASSES.get(code, NodeError)(message, code=code, hint=hint, retryable=retryable)
+    return _CLASSES.get(code, NetComError)(message, code=code, hint=hint, retryable=retryable)

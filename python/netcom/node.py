@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from . import _native, settings as user
 from ._native import Commander, Multiaddr, NetID, PeerId, Request, XAuth
@@ -71,12 +71,13 @@ class Node(Closable):
     ) -> Opening[Node]:
         """Makes a node that listens and can be found.
 
-        ``netid`` is the entity it speaks for: a key with its secret, or a name or a key for which the
-        data directory holds the key or a proof (``netcom id enroll``). ``local`` publishes addresses of this host and its
-        networks only, ``cloud`` global ones only. ``config``, or further keywords: ``identity``
-        (the node's own key), ``data_dir``, ``discovery`` (``"off"``, ``"host"``, ``"lan"``),
-        ``registry`` (where nodes of this host find each other), ``listen`` (addresses),
-        ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the network; 60),
+        ``netid`` is the entity it speaks for: a key with its secret, or a name or a key for which
+        the data directory holds the key or a proof (``netcom id enroll``). ``local`` publishes
+        addresses of this host and its networks only, ``cloud`` global ones only. ``config``, or
+        further keywords: ``identity`` (the node's own key), ``data_dir``, ``discovery``
+        (``"off"``, ``"host"``, ``"lan"``), ``registry`` (where nodes of this host find each
+        other), ``listen`` (addresses), ``metadata``, ``resume_seconds`` (how long streams outlive
+        a cut of the network; 60),
         ``names`` (names with dots, with the NetIDs they have, asked of nobody), ``directories``
         (who answers the names under which suffix: ``{"netcom": (url, key)}``, and the path of a
         certificate authority behind them, if the directory has one of its own).
@@ -98,7 +99,7 @@ class Node(Closable):
 
     def connect(
         self,
-        whom: Union[NetID, PeerId, str],
+        whom: NetID | PeerId | str,
         *,
         service: str | None = None,
         where: Mapping[str, str] | None = None,
@@ -117,7 +118,7 @@ class Node(Closable):
 
     def connect_to_netid(
         self,
-        netid: Union[NetID, str],
+        netid: NetID | str,
         *,
         service: str | None = None,
         where: Mapping[str, str] | None = None,
@@ -125,21 +126,19 @@ class Node(Closable):
         failover: bool = False,
     ) -> Opening[Connection]:
         """Connects to a node that proves to speak for the entity."""
-        return self.connect(
-            netid, service=service, where=where, timeout=timeout, failover=failover
-        )
+        return self.connect(netid, service=service, where=where, timeout=timeout, failover=failover)
 
     def connect_to_peer(
-        self, peer_id: Union[PeerId, str], *, timeout: float | None = None
+        self, peer_id: PeerId | str, *, timeout: float | None = None
     ) -> Opening[Connection]:
         """Connects to one node."""
         return self.connect(peer_id, timeout=timeout)
 
-    def discover_peer_id(self, peer_id: Union[PeerId, str]) -> Awaitable[list[Multiaddr]]:
+    def discover_peer_id(self, peer_id: PeerId | str) -> Awaitable[list[Multiaddr]]:
         """Where a node is, without connecting to it."""
         return self._native.discover_peer_id(peer_id)
 
-    def discover_netid(self, netid: Union[NetID, str]) -> Awaitable[dict[PeerId, dict[str, Any]]]:
+    def discover_netid(self, netid: NetID | str) -> Awaitable[dict[PeerId, dict[str, Any]]]:
         """The nodes that prove to speak for an entity, each with ``"addresses"``, ``"metadata"``,
         ``"services"`` and ``"role"``."""
         return self._native.discover_netid(netid)
@@ -147,14 +146,15 @@ class Node(Closable):
     def on_request(self, handler: H) -> H:
         """Answers requests by an async function, on the running loop; works as a decorator.
 
-        What it raises is told to the caller, and harms nobody else.
+        What it raises is told to the caller, and harms nobody else. It is cancelled if the caller
+        gives up: cancels the request, allows it no more time, or is gone.
         """
 
         self._native.on_request(_starting(handler))
         return handler
 
     def serve(
-        self, name: str, *, allow: Iterable[Union[NetID, PeerId, str]] | None = None
+        self, name: str, *, allow: Iterable[NetID | PeerId | str] | None = None
     ) -> Callable[[H], H]:
         """Answers requests to a service, named ``"name/version"``, by the decorated function.
 
@@ -170,7 +170,7 @@ class Node(Closable):
         return decorate
 
     def serve_streams(
-        self, name: str, *, allow: Iterable[Union[NetID, PeerId, str]] | None = None
+        self, name: str, *, allow: Iterable[NetID | PeerId | str] | None = None
     ) -> Callable[[S], S]:
         """Serves streams of ``connection.x_stream("name/version")`` by the decorated function,
         which gets each stream and who opened it."""
@@ -178,15 +178,15 @@ class Node(Closable):
         def decorate(handler: S) -> S:
             def start(
                 loop: asyncio.AbstractEventLoop, stream: Any, visitor: XAuth, reply: Any
-            ) -> None:
-                _keep(loop.create_task(_serve(handler, XStream(stream), visitor, reply)))
+            ) -> asyncio.Task[None]:
+                return loop.create_task(_serve(handler, XStream(stream), visitor, reply))
 
             self._native.serve(name, True, allow, start)
             return handler
 
         return decorate
 
-    def allow(self, whom: Iterable[Union[NetID, PeerId, str]] | None) -> None:
+    def allow(self, whom: Iterable[NetID | PeerId | str] | None) -> None:
         """Sets who may use the node at all, by key; ``None`` for everyone."""
         self._native.allow(whom)
 
@@ -260,18 +260,12 @@ class Node(Closable):
 NetworkNode = Node
 """The name of document 000 for a node."""
 
-_tasks: set[asyncio.Task[None]] = set()
-"""Handlers that run; a loop holds its tasks weakly."""
 
-
-def _keep(task: asyncio.Task[None]) -> None:
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-
-
-def _starting(handler: Handler) -> Callable[[asyncio.AbstractEventLoop, Request, Any], None]:
-    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> None:
-        _keep(loop.create_task(_answer(handler, request, reply)))
+def _starting(
+    handler: Handler,
+) -> Callable[[asyncio.AbstractEventLoop, Request, Any], asyncio.Task[None]]:
+    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> asyncio.Task[None]:
+        return loop.create_task(_answer(handler, request, reply))
 
     return start
 

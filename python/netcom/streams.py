@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, Union, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from ._native import Payload
 from .opening import Closable
 
-Data: TypeAlias = Union[bytes, bytearray, memoryview, Payload]
+Data: TypeAlias = bytes | bytearray | memoryview | Payload
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,7 @@ def test_names_stay_with_who_had_them_first_also_after_a_restart(tmp_path: Path)
         {"netcom": ("https://127.0.0.1", VECTORS[0]["directory"], __file__)},
     ],
 )
-def test_directories_that_are_none_are_refused(
-    directories: Any, settings: dict[str, Any]
-) -> None:
+def test_directories_that_are_none_are_refused(directories: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Node.create(directories=directories, config=settings)
 

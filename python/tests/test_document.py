@@ -1,9 +1,9 @@
 """The code of document 000 (goals of the project) runs as it is written.
 
 The blocks are taken from a copy of the document. What a block leaves undefined is defined before
-it: imports, and the keys and names of whom it talks to. Who is talked to answers from here: handlers
-are given to the document's own nodes between two of its statements, and others run in a process of
-their own.
+it: imports, and the keys and names of whom it talks to. Who is talked to answers from here:
+handlers are given to the document's own nodes between two of its statements, and others run in a
+process of their own.
 """
 
 import ast
@@ -121,7 +121,8 @@ async def test_methods_of_discovery(prelude, peer, tmp_path):
     assert all(str(a).endswith(f"/p2p/{names['target_peer_id']}") for a in names["addresses"])
     [(peer_id, info)] = names["active_nodes"].items()
     assert peer_id == names["target_peer_id"]
-    assert set(names["addresses"]) == set(info["addresses"]) and dict(info["metadata"]) == {}
+    assert set(names["addresses"]) == set(info["addresses"])
+    assert dict(info["metadata"]) == {}
 
 
 async def test_the_complete_example(prelude, peer, tmp_path):
@@ -163,7 +164,8 @@ async def test_a_public_service_on_several_nodes(prelude, tmp_path, capsys):
     await run(block("# Сервис funnycats.com развернут на 3 серверах"), prelude, serve_all)
     assert prelude["video_data"] == b'answer to {"action": "get_cat_video", "id": "123"}'
     peers = {node.peer_id for node in prelude["_served"] if node.netid is not None}
-    assert len(peers) == 3 and prelude["service_conn"].peer_id in peers
+    assert len(peers) == 3
+    assert prelude["service_conn"].peer_id in peers
     told = capsys.readouterr().out
     assert all(str(peer) in told for peer in peers)
 
@@ -202,7 +204,7 @@ async def test_the_settings_may_fix_a_name_under_a_suffix_of_their_own(prelude, 
     async with Node.create() as node, node.connect("alice.corp") as connection:
         assert connection.netid == alice
     (tmp_path / "data/config.toml").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="config.toml"):
+    with pytest.raises(ValueError, match=r"config\.toml"):
         await Node.create()
 
 

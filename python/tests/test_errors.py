@@ -2,11 +2,78 @@
 
 import asyncio
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 import netcom
-from netcom import NetID, Node, PeerId
+from netcom import Identity, NetID, Node, PeerId, errors
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def codes_of_the_core():
+    """The stable names in every `fn code` of the crates' errors, as their sources say them."""
+    codes = set()
+    for source in REPOSITORY.glob("crates/*/src/**/*.rs"):
+        # The command has errors of its own, which no program in Python meets.
+        if "netcom-cli" not in source.parts:
+            text = source.read_text()
+            for body in re.findall(r"fn code\(&self\) -> &'static str \{(.*?)\n    \}", text, re.S):
+                codes.update(re.findall(r'"(\w+)"', body))
+    return codes
+
+
+def codes_of_the_package():
+    """The codes that the package gives by itself."""
+    sources = [source.read_text() for source in (REPOSITORY / "python/netcom").glob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'code="(\w+)"', text)}
+    return codes - {"error"}
+
+
+def test_every_code_has_a_class_and_no_class_is_of_a_code_that_is_gone():
+    codes = codes_of_the_core()
+    assert {"timeout", "key_newer", "data_dir_in_use", "name_bogus", "bad_name"} <= codes
+    assert codes | codes_of_the_package() == set(errors._CLASSES)
+
+
+@pytest.mark.parametrize("kind", sorted(set(errors._CLASSES.values()), key=lambda it: it.__name__))
+def test_every_class_is_also_a_builtin_that_people_catch(kind):
+    assert kind.__name__ in errors.__all__
+    assert getattr(netcom, kind.__name__) is kind
+    error = kind("what", code="some_code", hint="do this", retryable=True)
+    assert isinstance(error, netcom.NetComError)
+    assert isinstance(error, (OSError, ValueError, LookupError, EOFError, RuntimeError))
+    assert (error.code, error.hint, error.retryable) == ("some_code", "do this", True)
+    assert str(error) == "what\nhint: do this"
+
+
+def test_files_of_keys_fail_as_files_do(tmp_path):
+    identity = Identity(tmp_path / "alice")
+    identity.create()
+    with pytest.raises(FileExistsError) as there:
+        identity.create()
+    assert isinstance(there.value, netcom.KeyFileError)
+    request = Identity(tmp_path / "bob").enroll()
+    with pytest.raises(FileNotFoundError) as missing:
+        Identity(tmp_path / "carol").admit(request)
+    assert missing.value.code == "no_identity"
+    for key in (tmp_path / "alice").rglob("*.key"):
+        key.chmod(0o644)
+    with pytest.raises(PermissionError) as shown:
+        identity.admit(request)
+    assert isinstance(shown.value, netcom.KeyFileDenied)
+
+
+async def test_a_data_directory_that_is_open_to_others_is_a_permission_error(settings, tmp_path):
+    async with Node.create(data_dir=tmp_path / "data", config=settings):
+        pass
+    (tmp_path / "data").chmod(0o777)
+    with pytest.raises(PermissionError) as shown:
+        await Node.create(data_dir=tmp_path / "data", config=settings)
+    assert isinstance(shown.value, netcom.DataDirError)
+    assert "chmod" in shown.value.hint
 
 
 async def test_who_is_not_there_is_not_found_and_no_connection(settings):
@@ -41,7 +108,7 @@ async def test_a_node_that_goes_away_is_a_connection_error(settings):
 
 
 async def test_writing_after_the_end_is_an_end_of_file(pair):
-    server, connection = pair
+    _, connection = pair
     stream = await connection.bytes_stream()
     await stream.write(b"all")
     await stream.finish()

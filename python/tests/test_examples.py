@@ -144,12 +144,14 @@ async def test_a_receiver_is_found_by_the_netid_of_the_devices(start, inbox, tmp
 
 @pytest.mark.parametrize(
     "name",
-    ["../out", "/out", "..", ".", "", ".hidden", "a/b", "a\\b", "C:b", "\x1b[2J", "x" * 256, "\0"]
-    + ["\udcff", 7, None, ["a"]],
+    [
+        *("../out", "/out", "..", ".", "", ".hidden", "a/b", "a\\b", "C:b", "\x1b[2J", "x" * 256),
+        *("\0", "\udcff", 7, None, ["a"]),
+    ],
     ids=ascii,
 )
 async def test_a_name_that_is_no_plain_name_is_refused(inbox, name, tmp_path):
-    _, folder, _, connection = inbox
+    _, _, _, connection = inbox
     before = sorted(tmp_path.rglob("*"))
     _, answer = await offer(connection, name, 3)
     assert "name" in answer["error"] or "encode" in answer["error"]

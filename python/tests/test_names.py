@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netcom import NetID, NetComError, Node, NodeRole
+from netcom import NetComError, NetID, Node, NodeRole
 
 VECTORS: dict[str, list[dict[str, str]]] = json.loads(
     (Path(__file__).parents[2] / "docs/protocol/vectors/names.json").read_text()

@@ -1,12 +1,14 @@
 """Requests between two nodes of one process."""
 
 import asyncio
+import gc
 import sys
+import warnings
 
 import pytest
 
 import netcom
-from netcom import HandlerError
+from netcom import HandlerError, Node
 
 
 async def test_a_request_is_answered_by_the_handler(pair):
@@ -83,6 +85,104 @@ async def test_a_cancelled_request_is_given_up_and_the_connection_goes_on(pair):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await connection.request(b"?") == b"here"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "timed out", "gone"])
+async def test_a_handler_is_cancelled_when_its_caller_gives_up(settings, how):
+    began, ended = asyncio.Event(), asyncio.Event()
+    async with Node.create(config=settings) as server, Node.create(config=settings) as node:
+
+        @server.on_request
+        async def answer(request):
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.set()
+                raise
+
+        connection = await node.connect(server.ticket)
+        timeout = 0.2 if how == "timed out" else None
+        asking = asyncio.create_task(connection.request(b"?", timeout=timeout))
+        await began.wait()
+        if how == "cancelled":
+            asking.cancel()
+        elif how == "gone":
+            await node.close()
+        async with asyncio.timeout(30):
+            await ended.wait()
+        with pytest.raises((asyncio.CancelledError, TimeoutError, ConnectionError)):
+            await asking
+
+
+async def test_a_handler_that_cancels_itself_harms_nobody_else(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        if request.body == b"stop":
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        return request.body
+
+    with pytest.raises(netcom.RemoteError) as gone:
+        await connection.request(b"stop")
+    assert gone.value.code == "gone"
+    assert await connection.request(b"go on") == b"go on"
+
+
+async def test_handlers_may_be_at_their_end_when_their_task_is_made(pair):
+    server, connection = pair
+    loop = asyncio.get_running_loop()
+
+    def at_once(loop, coroutine, **_):
+        # As asyncio.eager_task_factory of Python 3.12 does for what never waits.
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+        ended = loop.create_future()
+        ended.set_result(None)
+        return ended
+
+    @server.on_request
+    async def answer(request):
+        return request.body
+
+    loop.set_task_factory(at_once)
+    try:
+        assert await connection.request(b"?") == b"?"
+    finally:
+        loop.set_task_factory(None)
+
+
+async def test_what_is_never_awaited_is_warned_of(pair):
+    _, connection = pair
+    for name in ("Connection.ping", "Connection.bytes_stream"):
+        with pytest.warns(RuntimeWarning, match=f"{name} was never awaited"):
+            getattr(connection, name.removeprefix("Connection."))()
+        gc.collect()
+    with pytest.warns(RuntimeWarning, match="request was never awaited") as warned:
+        with pytest.raises(ZeroDivisionError):
+            print(connection.request(b"?"), 1 // 0)
+    assert len(warned) == 1
+
+
+async def test_what_was_awaited_closed_or_cancelled_is_not_warned_of(pair):
+    _, connection = pair
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert await connection.ping() >= 0
+        connection.ping().close()
+        connection.bytes_stream().close()
+        async with connection.bytes_stream():
+            pass
+        for never_begun in (connection.request(b"?"), connection.x_stream()):
+            task = asyncio.create_task(never_begun)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        del never_begun, task
+        gc.collect()
+    assert warned == []
 
 
 async def test_payloads_of_all_kinds_and_lengths_go_there_and_back(pair):

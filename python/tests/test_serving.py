@@ -35,7 +35,9 @@ async def test_a_service_is_chosen_by_its_name(settings):
         async with asyncio.timeout(30):
             while True:
                 nodes = await customer.discover_netid(shop)
-                if any("thumbnails" in name for node in nodes.values() for name in node["services"]):
+                if any(
+                    "thumbnails" in name for node in nodes.values() for name in node["services"]
+                ):
                     break
         async with customer.connect_to_netid(shop, service="thumbnails") as connection:
             assert connection.peer_id == pictures.peer_id
@@ -132,7 +134,8 @@ async def test_the_commander_sees_what_there_is_and_ends_it(pair):
     [session] = commander.sessions()
     [link, *_] = commander.links()
     assert peer.peer_id == session.peer_id == link.peer_id
-    assert session.state == "live" and link.kind in ("tcp", "quic")
+    assert session.state == "live"
+    assert link.kind in ("tcp", "quic")
     assert commander.panics() == 0
     assert connection.xauth.peer_id == server.peer_id
     assert server.netid in connection.xauth.netids

@@ -118,3 +118,28 @@ async def test_an_awaited_call_is_not_awaited_again(pair):
     assert await ping >= 0
     with pytest.raises(RuntimeError, match="awaited before"):
         await ping
+
+
+async def test_a_connection_tells_what_it_has_counted(pair):
+    server, connection = pair
+    before = connection.stats
+    stream = await connection.bytes_stream()
+    await stream.write(bytes(100_000))
+    theirs = await accept(server)
+    await theirs.write(bytes(50_000))
+    await theirs.finish()
+    assert len(await stream.read_to_end()) == 50_000
+    stats = connection.stats
+    assert stats.state == "live"
+    assert stats.streams == before.streams + 1
+    assert stats.streams_opened == before.streams_opened + 1
+    assert stats.bytes_sent - before.bytes_sent >= 100_000
+    assert stats.bytes_received - before.bytes_received == 50_000
+    assert (stats.bytes_repeated, stats.datagrams_dropped) == (0, 0)
+    await connection.ping()
+    assert 0 < connection.stats.rtt < 10
+    assert "bytes sent" in repr(stats)
+    with pytest.raises(AttributeError):
+        stats.streams = 0
+    await connection.close()
+    assert connection.stats.state == "closed"

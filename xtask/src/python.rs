@@ -70,6 +70,12 @@ impl Environment {
         Ok(())
     }
 
+    /// Checks how the package, its tests and everything else in Python are written.
+    pub(crate) fn style(&self) -> Result<()> {
+        succeed(self.ruff().args(["format", "--check"]).args(SOURCES))?;
+        succeed(self.ruff().arg("check").args(SOURCES))
+    }
+
     /// Checks the types of the package and its examples, and that its stubs agree with what runs.
     pub(crate) fn types(&self) -> Result<()> {
         succeed(self.python().args(["-m", "mypy", "python/netcom"]))?;
@@ -85,15 +91,23 @@ impl Environment {
     }
 
     fn python(&self) -> Command {
-        let mut python = Command::new(self.folder.join("venv/bin/python"));
-        python.current_dir(&self.root).stdin(Stdio::null());
-        python
+        self.tool("python")
     }
 
     fn maturin(&self) -> Command {
-        let mut maturin = Command::new(self.folder.join("venv/bin/maturin"));
-        maturin.current_dir(&self.root).stdin(Stdio::null());
-        maturin
+        self.tool("maturin")
+    }
+
+    fn ruff(&self) -> Command {
+        let mut ruff = self.tool("ruff");
+        ruff.env("RUFF_NO_CACHE", "true");
+        ruff
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let mut tool = Command::new(self.folder.join("venv/bin").join(name));
+        tool.current_dir(&self.root).stdin(Stdio::null());
+        tool
     }
 }
 
@@ -106,5 +120,7 @@ fn is_new_enough(python: &str) -> bool {
 
 const PYTHONS: [&str; 4] = ["python3", "python3.13", "python3.12", "python3.11"];
 const PIP: [&str; 5] = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+/// Where there is Python; `pyproject.toml` says how it is written.
+const SOURCES: [&str; 3] = ["python", "examples/python", "bench/python"];
 const REQUIREMENTS: &str = "python/requirements-test.txt";
 const STUBS: &str = "python/netcom/_native.pyi";

@@ -89,6 +89,7 @@ fn python(root: &Path, run: &mut Run) {
         run.skip("Python: there is no environment to test in; python3 3.11 and venv are needed");
         return;
     };
+    run.check("python style", || environment.style());
     run.check("python wheel", || environment.install());
     run.check("python stubs", || environment.stubs(true));
     run.check("python types", || environment.types());

@@ -1,30 +1,31 @@
 //! From the core's threads to an asyncio loop: a queue, and one byte that says there is something.
 //!
-//! Whoever waits on a loop has an asyncio future there, under a number. The core's threads put
-//! that number in the queue and, for the first one, write to an event descriptor that the loop
-//! watches; they never take Python's lock. The loop then completes all futures whose numbers are
-//! in the queue, and starts the calls of handlers that came with them.
+//! Whoever waits on a loop has an asyncio future there, under a number; a handler that runs has its
+//! task there. The core's threads put that number in the queue and, for the first one, write to a
+//! socket that the loop watches; they never take Python's lock. The loop then completes all futures
+//! whose numbers are in the queue, cancels the tasks, and starts the calls of handlers that came
+//! with them.
 
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     mem,
-    os::fd::{AsRawFd as _, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Wake,
 };
+#[cfg(unix)]
+use std::{
+    io::{Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+};
 
 use parking_lot::Mutex;
-use pyo3::{
-    exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError},
-    intern,
-    prelude::*,
-    sync::PyOnceLock,
-};
-use rustix::event::EventfdFlags;
+#[cfg(unix)]
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, sync::PyOnceLock};
 
 use crate::serve::Call;
 
@@ -34,22 +35,33 @@ pub(crate) struct Bridge {
     /// The loop was told since it last looked.
     is_told: AtomicBool,
     bell: Bell,
-    /// The asyncio futures of those that wait; touched with Python's lock held.
-    waiting: Mutex<HashMap<u64, Py<PyAny>>>,
+    /// What a number in the queue stands for; touched with Python's lock held.
+    waiting: Mutex<HashMap<u64, Waiting>>,
     event_loop: Py<PyAny>,
 }
 
-/// At most a number for each operation that waits, and a call for each handler the node lets run.
+/// At most a number for each operation that waits, and a number and a call for each handler the
+/// node lets run.
 #[derive(Default)]
 struct Queue {
     woken: Vec<u64>,
     calls: VecDeque<Call>,
 }
 
+/// What is woken on a loop.
+enum Waiting {
+    /// A future, which is completed.
+    Future(Py<PyAny>),
+    /// The task of a handler whose caller gave up, which is cancelled.
+    Handler(Py<PyAny>),
+}
+
 /// What makes the loop look.
 enum Bell {
-    Descriptor(OwnedFd),
-    /// For loops that watch no descriptors. Takes Python's lock.
+    /// A byte from the first socket to the second, which the loop watches.
+    #[cfg(unix)]
+    Sockets(UnixStream, UnixStream),
+    /// For loops that watch no descriptors, as Windows' own. Takes Python's lock.
     Threadsafe,
 }
 
@@ -83,7 +95,6 @@ impl Bridge {
     }
 
     fn open(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
-        let py = event_loop.py();
         let new = |bell| {
             Arc::new(Self {
                 queue: Mutex::default(),
@@ -93,33 +104,42 @@ impl Bridge {
                 event_loop: event_loop.clone().unbind(),
             })
         };
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let descriptor = rustix::event::eventfd(0, flags)
-            .map_err(|error| PyOSError::new_err(format!("no event descriptor: {error}")))?;
-        let number = descriptor.as_raw_fd();
-        let bridge = new(Bell::Descriptor(descriptor));
-        let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
-        match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
-            Ok(_) => Ok(bridge),
-            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
-                Ok(new(Bell::Threadsafe))
+        #[cfg(unix)]
+        {
+            let py = event_loop.py();
+            let (ours, watched) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            watched.set_nonblocking(true)?;
+            let number = watched.as_raw_fd();
+            let bridge = new(Bell::Sockets(ours, watched));
+            let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
+            match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
+                Ok(_) => return Ok(bridge),
+                Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
+        Ok(new(Bell::Threadsafe))
     }
 
     /// Makes a future on the loop that is completed when the waiter is woken.
     pub(crate) fn wait<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
         let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
-        self.waiting.lock().insert(number, future.clone().unbind());
+        self.waiting.lock().insert(number, Waiting::Future(future.clone().unbind()));
         Ok(future)
+    }
+
+    /// Keeps the task of a handler, which a loop holds weakly, until it is forgotten; it is
+    /// cancelled when the waiter is woken.
+    pub(crate) fn keep_handler(&self, number: u64, task: Py<PyAny>) {
+        self.waiting.lock().insert(number, Waiting::Handler(task));
     }
 
     /// Forgets who waits no more.
     pub(crate) fn forget(&self, number: u64) {
         // Dropped after the lock is gone: a finalizer may come here again.
-        let future = self.waiting.lock().remove(&number);
-        drop(future);
+        let waiting = self.waiting.lock().remove(&number);
+        drop(waiting);
     }
 
     /// Brings a call of a handler to the loop.
@@ -133,9 +153,10 @@ impl Bridge {
             return;
         }
         match &self.bell {
-            Bell::Descriptor(descriptor) => {
-                // Full only if the loop is told already.
-                let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());
+            #[cfg(unix)]
+            Bell::Sockets(ours, _) => {
+                // There is room: a byte is written only after the one before was read.
+                let _ = (&*ours).write(&[1]);
             }
             Bell::Threadsafe => {
                 let bridge = Arc::clone(self);
@@ -152,15 +173,16 @@ impl Bridge {
     /// Lets all go on that were woken, and starts the calls that came. What goes wrong with one of
     /// them holds up no other.
     fn answer(self: &Arc<Self>, py: Python<'_>) {
-        if let Bell::Descriptor(descriptor) = &self.bell {
-            let _ = rustix::io::read(descriptor, &mut [0; 8]);
+        #[cfg(unix)]
+        if let Bell::Sockets(_, watched) = &self.bell {
+            let _ = (&*watched).read(&mut [0]);
         }
         self.is_told.store(false, Ordering::Release);
         let Queue { woken, calls } = mem::take(&mut *self.queue.lock());
         let event_loop = self.event_loop.bind(py);
         for number in woken {
-            let future = self.waiting.lock().remove(&number);
-            if let Some(Err(error)) = future.map(|future| complete(future.bind(py))) {
+            let waiting = self.waiting.lock().remove(&number);
+            if let Some(Err(error)) = waiting.map(|waiting| waiting.wake(py)) {
                 error.write_unraisable(py, Some(event_loop));
             }
         }
@@ -174,6 +196,15 @@ impl Bridge {
     fn is_closed(&self, py: Python<'_>) -> bool {
         let closed = self.event_loop.call_method0(py, intern!(py, "is_closed"));
         closed.and_then(|closed| closed.is_truthy(py)).unwrap_or(true)
+    }
+}
+
+impl Waiting {
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Future(future) => complete(future.bind(py)),
+            Self::Handler(task) => task.call_method0(py, intern!(py, "cancel")).map(drop),
+        }
     }
 }
 

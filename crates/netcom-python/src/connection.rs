@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcom::{OpenError, RequestOptions};
+use netcom::{OpenError, RequestOptions, SessionState};
 use pyo3::{exceptions::PyValueError, prelude::*};
 
 use crate::{
@@ -37,6 +37,29 @@ pub(crate) struct Path {
     text: String,
 }
 
+/// What was counted between two nodes, for all connections that share a session with the peer.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Stats {
+    /// `attaching`, `live`, `detached`, `closing` or `closed`.
+    state: &'static str,
+    /// Seconds of a round trip, smoothed; `None` while no link works or none was measured.
+    rtt: Option<f64>,
+    /// Bytes of frames sent, over all links; what the transports add is not counted.
+    bytes_sent: u64,
+    /// Bytes of streams, requests and answers received for the first time.
+    bytes_received: u64,
+    /// Bytes of those that were received again, after links died.
+    bytes_repeated: u64,
+    /// Bytes kept until the peer acknowledges them.
+    bytes_unacknowledged: usize,
+    /// Streams that have not ended, requests among them.
+    streams: usize,
+    /// Streams this side has opened, requests among them.
+    streams_opened: u64,
+    /// Datagrams that were dropped, either way.
+    datagrams_dropped: u64,
+}
+
 impl Connection {
     pub(crate) fn new(connection: netcom::Connection) -> Self {
         Self(Owned::new(connection))
@@ -66,23 +89,27 @@ impl Connection {
             options = options.max_answer(max_answer);
         }
         let request = async move { connection.request_with(body, &options).await };
-        Ok(Operation::new(request, move |py, answer| {
+        Ok(Operation::new("Connection.request", request, move |py, answer| {
             incoming(py, answer.map_err(|error| exception(py, &error))?, view)
         }))
     }
 
     fn bytes_stream(&self) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.bytes_stream().await }, |py, stream| {
-            Ok(Py::new(py, ByteStream::new(opened(py, stream)?))?.into_any())
-        }))
+        Ok(Operation::new(
+            "Connection.bytes_stream",
+            async move { connection.bytes_stream().await },
+            |py, stream| Ok(Py::new(py, ByteStream::new(opened(py, stream)?))?.into_any()),
+        ))
     }
 
     fn msg_stream(&self) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.msg_stream().await }, |py, stream| {
-            Ok(Py::new(py, MessageStream::new(opened(py, stream)?))?.into_any())
-        }))
+        Ok(Operation::new(
+            "Connection.msg_stream",
+            async move { connection.msg_stream().await },
+            |py, stream| Ok(Py::new(py, MessageStream::new(opened(py, stream)?))?.into_any()),
+        ))
     }
 
     fn x_stream(&self, service: Option<String>) -> PyResult<Operation> {
@@ -93,7 +120,9 @@ impl Connection {
                 None => connection.x_stream().await,
             }
         };
-        Ok(Operation::new(open, |py, stream| Ok(XStream::new(py, opened(py, stream)?)?.into_any())))
+        Ok(Operation::new("Connection.x_stream", open, |py, stream| {
+            Ok(XStream::new(py, opened(py, stream)?)?.into_any())
+        }))
     }
 
     fn incoming_streams(&self) -> PyResult<IncomingStreams> {
@@ -131,18 +160,36 @@ impl Connection {
         })
     }
 
+    fn stats(&self) -> PyResult<Stats> {
+        let connection = self.0.get()?;
+        let stats = connection.stats();
+        Ok(Stats {
+            state: SessionState::from(connection.state()).as_str(),
+            rtt: connection.path().rtt.map(|rtt| rtt.as_secs_f64()),
+            bytes_sent: stats.sent_bytes,
+            bytes_received: stats.received_bytes,
+            bytes_repeated: stats.repeated_bytes,
+            bytes_unacknowledged: stats.retained_bytes,
+            streams: stats.streams,
+            streams_opened: stats.streams_opened,
+            datagrams_dropped: stats.dropped_datagrams,
+        })
+    }
+
     fn ping(&self) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.ping().await }, |py, rtt| {
+        Ok(Operation::new("Connection.ping", async move { connection.ping().await }, |py, rtt| {
             Ok(rtt.map(|rtt| rtt.as_secs_f64()).into_pyobject(py)?.into_any().unbind())
         }))
     }
 
     fn close(&self, code: u32, reason: String) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
-        Ok(Operation::new(async move { connection.close(code, &reason).await }, |py, ()| {
-            Ok(py.None())
-        }))
+        Ok(Operation::new(
+            "Connection.close",
+            async move { connection.close(code, &reason).await },
+            |py, ()| Ok(py.None()),
+        ))
     }
 }
 
@@ -154,6 +201,16 @@ impl Path {
 
     fn __repr__(&self) -> String {
         format!("<netcom.Path {}>", self.text)
+    }
+}
+
+#[pymethods]
+impl Stats {
+    fn __repr__(&self) -> String {
+        format!(
+            "<netcom.Stats {}, {} bytes sent, {} received, {} streams>",
+            self.state, self.bytes_sent, self.bytes_received, self.streams
+        )
     }
 }
 

@@ -28,10 +28,14 @@ impl Events {
     /// The next event as its kind and its facts; `None` when the node is gone.
     fn next(&self) -> PyResult<Operation> {
         let events = Arc::clone(self.0.get()?);
-        Ok(Operation::new(async move { events.lock().await.next().await }, |py, event| {
-            let told = event.map(|event| tell(py, event)).transpose()?;
-            Ok(told.into_pyobject(py)?.into_any().unbind())
-        }))
+        Ok(Operation::new(
+            "Events.next",
+            async move { events.lock().await.next().await },
+            |py, event| {
+                let told = event.map(|event| tell(py, event)).transpose()?;
+                Ok(told.into_pyobject(py)?.into_any().unbind())
+            },
+        ))
     }
 }
 

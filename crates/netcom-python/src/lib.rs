@@ -6,7 +6,7 @@
 //! Rust future, wrapped as an `Operation` that asyncio awaits like a
 //! coroutine: its first step polls the future at once, on the loop's own thread and without
 //! Python's lock, and most steps that find data or room end there. What has to wait is woken by
-//! the core through a queue and one byte in an event descriptor the loop watches (`bridge.rs`); one
+//! the core through a queue and one byte in a socket the loop watches (`bridge.rs`); one
 //! callback then lets all go on that were woken meanwhile. Dropping an operation, as cancellation
 //! does, drops the future.
 //!
@@ -32,13 +32,14 @@ mod stream;
 use pyo3::prelude::*;
 
 /// The native half of netcom. Import `netcom` instead.
-#[pymodule]
+// A fork must not find a lock of the runtime taken, and it is Python's lock that sees to that.
+#[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use crate::{
         buffer::Payload,
         commander::{Commander, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
-        connection::{Connection, Path},
+        connection::{Connection, Path, Stats},
         directory::{Document, read_document, read_entry, sign_document, sign_entry},
         events::Events,
         identity::{Multiaddr, NetId, PeerId},

@@ -39,7 +39,7 @@ impl Node {
     #[staticmethod]
     fn create(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<Operation> {
         let builder = builder(py, settings)?;
-        Ok(Operation::new(async move { builder.build().await }, |py, node| {
+        Ok(Operation::new("Node.create", async move { builder.build().await }, |py, node| {
             let node = node.map_err(|error| exception(py, &error))?;
             Ok(Py::new(py, Self(Owned::new(node)))?.into_any())
         }))
@@ -67,7 +67,7 @@ impl Node {
         if let Some(timeout) = timeout {
             connect = connect.timeout(duration(timeout)?);
         }
-        Ok(Operation::new(connect.connect(), |py, connection| {
+        Ok(Operation::new("Node.connect", connect.connect(), |py, connection| {
             let connection = connection.map_err(|error| exception(py, &error))?;
             Ok(Py::new(py, Connection::new(connection))?.into_any())
         }))
@@ -78,10 +78,14 @@ impl Node {
         let Target::PeerId(peer) = target(py, peer)? else {
             return Err(bad_name(py, &"a PeerId is needed; for an entity there is discover_netid"));
         };
-        Ok(Operation::new(async move { node.discover_peer_id(peer).await }, |py, addresses| {
-            let addresses = addresses.map_err(|error| exception(py, &error))?;
-            Ok(list(py, addresses)?.into_any().unbind())
-        }))
+        Ok(Operation::new(
+            "Node.discover_peer_id",
+            async move { node.discover_peer_id(peer).await },
+            |py, addresses| {
+                let addresses = addresses.map_err(|error| exception(py, &error))?;
+                Ok(list(py, addresses)?.into_any().unbind())
+            },
+        ))
     }
 
     fn discover_netid(&self, py: Python<'_>, netid: &Bound<'_, PyAny>) -> PyResult<Operation> {
@@ -94,7 +98,7 @@ impl Node {
             let Named::NetId(netid) = node.resolve(target).await? else { return Ok(None) };
             Ok(Some(node.discover_netid(netid).await))
         };
-        Ok(Operation::new(discover, |py, nodes: Result<_, ConnectError>| {
+        Ok(Operation::new("Node.discover_netid", discover, |py, nodes: Result<_, ConnectError>| {
             let nodes = nodes.map_err(|error| exception(py, &error))?;
             let nodes =
                 nodes.ok_or_else(|| bad_name(py, &"that names a node: use discover_peer_id"))?;
@@ -178,12 +182,14 @@ impl Node {
 
     fn drain(&self, within: f64) -> PyResult<Operation> {
         let (node, within) = (self.0.get()?.clone(), duration(within)?);
-        Ok(Operation::new(async move { node.drain(within).await }, |py, ()| Ok(py.None())))
+        Ok(Operation::new("Node.drain", async move { node.drain(within).await }, |py, ()| {
+            Ok(py.None())
+        }))
     }
 
     fn close(&self) -> PyResult<Operation> {
         let node = self.0.get()?.clone();
-        Ok(Operation::new(async move { node.close().await }, |py, ()| Ok(py.None())))
+        Ok(Operation::new("Node.close", async move { node.close().await }, |py, ()| Ok(py.None())))
     }
 }
 
@@ -192,10 +198,15 @@ impl Incoming {
     /// The next connection; `None` once the node is closed.
     fn next(&self) -> PyResult<Operation> {
         let incoming = Arc::clone(self.0.get()?);
-        Ok(Operation::new(async move { incoming.lock().await.next().await }, |py, connection| {
-            let connection = connection.map(|connection| Py::new(py, Connection::new(connection)));
-            Ok(connection.transpose()?.into_pyobject(py)?.into_any().unbind())
-        }))
+        Ok(Operation::new(
+            "Incoming.next",
+            async move { incoming.lock().await.next().await },
+            |py, connection| {
+                let connection =
+                    connection.map(|connection| Py::new(py, Connection::new(connection)));
+                Ok(connection.transpose()?.into_pyobject(py)?.into_any().unbind())
+            },
+        ))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A Rust future that asyncio awaits like a coroutine.
 
 use std::{
+    ffi::CString,
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pyo3::{
-    exceptions::{PyRuntimeError, PyStopIteration},
+    exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration},
     intern,
     prelude::*,
     types::PyTuple,
@@ -29,12 +30,18 @@ type Future = BoxFuture<'static, Answer>;
 /// Something under way. Await it once; what is dropped is given up.
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Operation {
+    /// The method that made it, as its caller knows it.
+    name: &'static str,
     state: Mutex<Owned<State>>,
 }
 
 enum State {
-    /// Not begun, or waiting.
-    Open { future: Future, waiter: Option<Arc<Waiter>> },
+    /// Nobody has awaited it yet.
+    New(Future),
+    Waiting {
+        future: Future,
+        waiter: Arc<Waiter>,
+    },
     /// A thread is polling it.
     Polled,
     /// It ended, or was given up.
@@ -42,8 +49,8 @@ enum State {
 }
 
 impl Operation {
-    /// Wraps a future whose output becomes an object by `convert`.
-    pub(crate) fn new<F, C, O>(future: F, convert: C) -> Self
+    /// Wraps a future whose output becomes an object by `convert`, for a caller of `name`.
+    pub(crate) fn new<F, C, O>(name: &'static str, future: F, convert: C) -> Self
     where
         F: std::future::Future<Output = O> + Send + 'static,
         C: FnOnce(Python<'_>, O) -> PyResult<Py<PyAny>> + Send + 'static,
@@ -54,8 +61,8 @@ impl Operation {
             let answer: Answer = Box::new(move |py| convert(py, output));
             answer
         };
-        let state = State::Open { future: Box::pin(future), waiter: None };
-        Self { state: Mutex::new(Owned::new(state)) }
+        let state = State::New(Box::pin(future));
+        Self { name, state: Mutex::new(Owned::new(state)) }
     }
 
     /// Polls the future once. Where it waits, gives a future of asyncio's to wait for; where it
@@ -67,7 +74,7 @@ impl Operation {
             Ok(waiter) => waiter,
             Err(error) => {
                 // Outside of asyncio nothing has begun.
-                self.set(State::Open { future, waiter: None });
+                self.set(State::New(future));
                 return Err(error);
             }
         };
@@ -86,7 +93,7 @@ impl Operation {
             Ok(Poll::Pending) => {
                 let wait = waiter.bridge().wait(py, waiter.number())?;
                 wait.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
-                self.set(State::Open { future, waiter: Some(waiter) });
+                self.set(State::Waiting { future, waiter });
                 Ok(wait)
             }
             Err(panic) => {
@@ -99,7 +106,8 @@ impl Operation {
     fn begin(&self) -> PyResult<(Future, Option<Arc<Waiter>>)> {
         let mut state = self.state.lock();
         match mem::replace(state.get_mut()?, State::Polled) {
-            State::Open { future, waiter } => Ok((future, waiter)),
+            State::New(future) => Ok((future, None)),
+            State::Waiting { future, waiter } => Ok((future, Some(waiter))),
             State::Polled => Err(PyRuntimeError::new_err("this is awaited already")),
             State::Closed => {
                 *state.get_mut()? = State::Closed;
@@ -120,12 +128,15 @@ impl Operation {
             Ok(state) => mem::replace(state, State::Closed),
             Err(_) => return,
         };
-        if let State::Open { future, waiter } = state {
-            if let Some(waiter) = waiter {
+        let future = match state {
+            State::New(future) => future,
+            State::Waiting { future, waiter } => {
                 waiter.bridge().forget(waiter.number());
+                future
             }
-            py.detach(|| drop(future));
-        }
+            State::Polled | State::Closed => return,
+        };
+        py.detach(|| drop(future));
     }
 }
 
@@ -168,8 +179,26 @@ impl Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        if let Ok(State::Open { waiter: Some(waiter), .. }) = self.state.get_mut().get_mut() {
-            waiter.bridge().forget(waiter.number());
+        match self.state.get_mut().get_mut() {
+            Ok(State::New(_)) => warn_never_awaited(self.name),
+            Ok(State::Waiting { waiter, .. }) => waiter.bridge().forget(waiter.number()),
+            Ok(State::Polled | State::Closed) | Err(_) => {}
         }
     }
+}
+
+/// As Python does for coroutines. None once the interpreter ends.
+fn warn_never_awaited(name: &str) {
+    Python::try_attach(|py| {
+        // What is dropped because of an exception leaves it as it is.
+        let raised = PyErr::take(py);
+        let text = CString::new(format!("{name} was never awaited")).unwrap_or_default();
+        let category = py.get_type::<PyRuntimeWarning>();
+        if let Err(error) = PyErr::warn(py, &category, &text, 1) {
+            error.write_unraisable(py, None);
+        }
+        if let Some(raised) = raised {
+            raised.restore(py);
+        }
+    });
 }

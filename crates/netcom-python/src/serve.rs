@@ -1,15 +1,15 @@
 //! Handlers in Python for what peers ask, and who may ask.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Wake as _};
 
 use bytes::Bytes;
 use netcom::{Access, HandlerError, ServeError, Service, Target};
 use parking_lot::Mutex;
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{exceptions::PyValueError, intern, prelude::*, types::PyDict};
 use tokio::sync::oneshot;
 
 use crate::{
-    bridge::Bridge,
+    bridge::{Bridge, Waiter},
     buffer::{incoming, outgoing},
     error::bad_name,
     identity::{NetId, PeerId, target},
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Handler {
     bridge: Arc<Bridge>,
-    /// Called with the loop, what came, and where the answer goes.
+    /// Called with the loop, what came, and where the answer goes; gives a task.
     start: Arc<Py<PyAny>>,
 }
 
@@ -28,7 +28,14 @@ pub(crate) struct Handler {
 pub(crate) struct Call {
     start: Arc<Py<PyAny>>,
     asked: Asked,
-    reply: oneshot::Sender<Answer>,
+    reply: Reply,
+}
+
+/// The core's side of a call. Dropped before the answer, it cancels the handler's task.
+struct Asking {
+    answer: oneshot::Receiver<Answer>,
+    task: Arc<Waiter>,
+    is_over: bool,
 }
 
 enum Asked {
@@ -54,7 +61,10 @@ pub(crate) struct ServiceHandle(netcom::ServiceHandle);
 
 /// Where a handler's answer goes.
 #[pyclass(frozen, module = "netcom._native")]
-pub(crate) struct Reply(Mutex<Option<oneshot::Sender<Answer>>>);
+pub(crate) struct Reply {
+    answer: Mutex<Option<oneshot::Sender<Answer>>>,
+    task: Arc<Waiter>,
+}
 
 impl Handler {
     /// A handler on the running loop.
@@ -73,10 +83,15 @@ impl Handler {
     }
 
     async fn ask(self, asked: Asked) -> Answer {
-        let (reply, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
+        let task = Waiter::new(Arc::clone(&self.bridge));
+        let reply = Reply { answer: Mutex::new(Some(sender)), task: Arc::clone(&task) };
+        let mut asking = Asking { answer, task, is_over: false };
         self.bridge.call(Call { start: self.start, asked, reply });
+        let answer = (&mut asking.answer).await;
+        asking.is_over = true;
         let gone = || HandlerError::new("gone", "the handler's loop ended before it answered");
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        answer.unwrap_or_else(|_| Err(gone()))
     }
 
     /// A service of the handler, named `name/version`: of streams, or of requests.
@@ -95,19 +110,36 @@ impl Handler {
     }
 }
 
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Before the wake-up: a call that was not started by then is not started any more.
+            self.answer.close();
+            self.task.wake_by_ref();
+        }
+    }
+}
+
 impl Call {
     pub(crate) fn start(self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
-        if self.reply.is_closed() {
+        if self.reply.is_given_up() {
             return Ok(());
         }
-        let reply = Reply(Mutex::new(Some(self.reply)));
-        match self.asked {
-            Asked::Request(request) => self.start.call1(py, (event_loop, Request(request), reply)),
+        let waiter = Arc::clone(&self.reply.task);
+        let reply = Py::new(py, self.reply)?;
+        let task = match self.asked {
+            Asked::Request(request) => self.start.call1(py, (event_loop, Request(request), &reply)),
             Asked::Stream(stream, visitor) => {
-                self.start.call1(py, (event_loop, XStream::new(py, stream)?, XAuth(visitor), reply))
+                let stream = XStream::new(py, stream)?;
+                self.start.call1(py, (event_loop, stream, XAuth(visitor), &reply))
             }
         }?;
+        // Tasks may also begin at once, and this one be at its end.
+        if reply.get().answer.lock().is_some() {
+            task.call_method1(py, intern!(py, "add_done_callback"), (reply,))?;
+            waiter.bridge().keep_handler(waiter.number(), task);
+        }
         Ok(())
     }
 }
@@ -164,6 +196,11 @@ impl Reply {
         Ok(())
     }
 
+    /// Called when the handler's task is done: what was not answered by then will not be.
+    fn __call__(&self, _task: &Bound<'_, PyAny>) {
+        self.close();
+    }
+
     fn fail(&self, code: &str, message: &str, context: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut error = HandlerError::new(code, message);
         for (name, value) in context {
@@ -176,10 +213,20 @@ impl Reply {
 
 impl Reply {
     fn answer(&self, answer: Answer) {
-        if let Some(reply) = self.0.lock().take() {
+        if let Some(reply) = self.close() {
             // Fails where the peer gave the request up.
             let _ = reply.send(answer);
         }
+    }
+
+    fn close(&self) -> Option<oneshot::Sender<Answer>> {
+        let reply = self.answer.lock().take()?;
+        self.task.bridge().forget(self.task.number());
+        Some(reply)
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.answer.lock().as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 }
 

@@ -77,14 +77,18 @@ impl XStream {
 impl ByteStream {
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let (sender, data) = (Arc::clone(self.sender.get()?), outgoing(data)?);
-        Ok(Operation::new(async move { sender.lock().await.write_bytes(data).await }, nothing))
+        Ok(Operation::new(
+            "ByteStream.write",
+            async move { sender.lock().await.write_bytes(data).await },
+            nothing,
+        ))
     }
 
     /// Nothing at the end.
     fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
         let receiver = Arc::clone(self.receiver.get()?);
         let read = async move { receiver.lock().await.read_chunk(max).await };
-        Ok(Operation::new(read, move |py, chunk| {
+        Ok(Operation::new("ByteStream.read", read, move |py, chunk| {
             let chunk = chunk.map_err(|error| exception(py, &error))?;
             incoming(py, chunk.unwrap_or_default(), view)
         }))
@@ -93,14 +97,18 @@ impl ByteStream {
     fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
         let receiver = Arc::clone(self.receiver.get()?);
         let read = async move { receiver.lock().await.read_to_end(limit).await };
-        Ok(Operation::new(read, move |py, all| {
+        Ok(Operation::new("ByteStream.read_to_end", read, move |py, all| {
             incoming(py, all.map_err(|error| exception(py, &error))?, view)
         }))
     }
 
     fn finish(&self) -> PyResult<Operation> {
         let sender = Arc::clone(self.sender.get()?);
-        Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
+        Ok(Operation::new(
+            "ByteStream.finish",
+            async move { sender.lock().await.finish().await },
+            nothing,
+        ))
     }
 
     fn reset(&self, code: u32) -> PyResult<Operation> {
@@ -109,20 +117,24 @@ impl ByteStream {
             sender.lock().await.reset(code);
             receiver.lock().await.stop(code);
         };
-        Ok(Operation::new(reset, |py, ()| Ok(py.None())))
+        Ok(Operation::new("ByteStream.reset", reset, |py, ()| Ok(py.None())))
     }
 
     /// The error's code, message and context; `None` once there will be no more.
     fn next_error(&self) -> PyResult<Operation> {
         let errors = Arc::clone(self.errors.get()?);
-        Ok(Operation::new(async move { errors.lock().await.next().await }, |py, error| {
-            let Some(error) = error else { return Ok(py.None()) };
-            let context = PyDict::new(py);
-            for (name, value) in error.context() {
-                context.set_item(name, value)?;
-            }
-            Ok((error.code(), error.message(), context).into_pyobject(py)?.into_any().unbind())
-        }))
+        Ok(Operation::new(
+            "ByteStream.next_error",
+            async move { errors.lock().await.next().await },
+            |py, error| {
+                let Some(error) = error else { return Ok(py.None()) };
+                let context = PyDict::new(py);
+                for (name, value) in error.context() {
+                    context.set_item(name, value)?;
+                }
+                Ok((error.code(), error.message(), context).into_pyobject(py)?.into_any().unbind())
+            },
+        ))
     }
 }
 
@@ -139,7 +151,11 @@ impl XStream {
             error = error.with(name.extract::<String>()?, value.str()?.to_string());
         }
         let errors = Arc::clone(self.0.get()?);
-        Ok(Operation::new(async move { errors.lock().await.send(&error).await }, nothing))
+        Ok(Operation::new(
+            "XStream.send_error",
+            async move { errors.lock().await.send(&error).await },
+            nothing,
+        ))
     }
 }
 
@@ -147,18 +163,24 @@ impl XStream {
 impl MessageStream {
     fn write(&self, message: &Bound<'_, PyAny>) -> PyResult<Operation> {
         let (sender, message) = (Arc::clone(self.sender.get()?), outgoing(message)?);
-        Ok(Operation::new(async move { sender.lock().await.send(message).await }, nothing))
+        Ok(Operation::new(
+            "MessageStream.write",
+            async move { sender.lock().await.send(message).await },
+            nothing,
+        ))
     }
 
     /// `None` at the end.
     fn read(&self, view: bool) -> PyResult<Operation> {
         let receiver = Arc::clone(self.receiver.get()?);
-        Ok(Operation::new(async move { receiver.lock().await.recv().await }, move |py, message| {
-            match message.map_err(|error| exception(py, &error))? {
+        Ok(Operation::new(
+            "MessageStream.read",
+            async move { receiver.lock().await.recv().await },
+            move |py, message| match message.map_err(|error| exception(py, &error))? {
                 Some(message) => incoming(py, message, view),
                 None => Ok(py.None()),
-            }
-        }))
+            },
+        ))
     }
 
     /// All messages that are here, at least one and at most `max`; none at the end.
@@ -179,7 +201,7 @@ impl MessageStream {
             }
             Ok::<_, StreamError>(messages)
         };
-        Ok(Operation::new(read, move |py, messages| {
+        Ok(Operation::new("MessageStream.read_batch", read, move |py, messages| {
             let messages = messages.map_err(|error| exception(py, &error))?;
             let messages = messages.into_iter().map(|message| incoming(py, message, view));
             let messages = messages.collect::<PyResult<Vec<_>>>()?;
@@ -189,7 +211,11 @@ impl MessageStream {
 
     fn finish(&self) -> PyResult<Operation> {
         let sender = Arc::clone(self.sender.get()?);
-        Ok(Operation::new(async move { sender.lock().await.finish().await }, nothing))
+        Ok(Operation::new(
+            "MessageStream.finish",
+            async move { sender.lock().await.finish().await },
+            nothing,
+        ))
     }
 
     fn reset(&self, code: u32) -> PyResult<Operation> {
@@ -198,7 +224,7 @@ impl MessageStream {
             sender.lock().await.reset(code);
             receiver.lock().await.stop(code);
         };
-        Ok(Operation::new(reset, |py, ()| Ok(py.None())))
+        Ok(Operation::new("MessageStream.reset", reset, |py, ()| Ok(py.None())))
     }
 }
 
@@ -207,19 +233,23 @@ impl IncomingStreams {
     /// The next stream's kind and itself; `None` once there will be no more.
     fn next(&self) -> PyResult<Operation> {
         let streams = Arc::clone(self.0.get()?);
-        Ok(Operation::new(async move { streams.lock().await.next().await }, |py, stream| {
-            let stream: (&str, Py<PyAny>) = match stream {
-                Some(IncomingStream::Bytes(stream)) => {
-                    ("bytes", Py::new(py, ByteStream::new(stream))?.into_any())
-                }
-                Some(IncomingStream::Messages(stream)) => {
-                    ("messages", Py::new(py, MessageStream::new(stream))?.into_any())
-                }
-                Some(IncomingStream::X(stream)) => ("x", XStream::new(py, stream)?.into_any()),
-                _ => return Ok(py.None()),
-            };
-            Ok(stream.into_pyobject(py)?.into_any().unbind())
-        }))
+        Ok(Operation::new(
+            "IncomingStreams.next",
+            async move { streams.lock().await.next().await },
+            |py, stream| {
+                let stream: (&str, Py<PyAny>) = match stream {
+                    Some(IncomingStream::Bytes(stream)) => {
+                        ("bytes", Py::new(py, ByteStream::new(stream))?.into_any())
+                    }
+                    Some(IncomingStream::Messages(stream)) => {
+                        ("messages", Py::new(py, MessageStream::new(stream))?.into_any())
+                    }
+                    Some(IncomingStream::X(stream)) => ("x", XStream::new(py, stream)?.into_any()),
+                    _ => return Ok(py.None()),
+                };
+                Ok(stream.into_pyobject(py)?.into_any().unbind())
+            },
+        ))
     }
 }
 

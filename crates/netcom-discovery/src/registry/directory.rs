@@ -11,8 +11,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RawMode, Stat, flock, fstat,
-        mkdirat, openat, renameat, statat, unlinkat,
+        AtFlags, CWD, Dev, Dir, FileType, FlockOperation, Mode, OFlags, RawMode, Stat, flock,
+        fstat, mkdirat, openat, renameat, statat, unlinkat,
     },
     io::Errno,
     process::{Uid, geteuid},
@@ -55,7 +55,7 @@ pub(super) enum Entry {
 /// Tells a file from another one that had its name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Version {
-    device: u64,
+    device: Dev,
     inode: u64,
     seconds: i64,
     nanoseconds: i64,
@@ -101,7 +101,8 @@ impl Directory {
         }
         if stat.st_mode & OTHERS != 0 {
             let mode = stat.st_mode & 0o7777;
-            return Err(RegistryError::Mode { path: path.to_owned(), mode });
+            // Its width is the system's.
+            return Err(RegistryError::Mode { path: path.to_owned(), mode: mode as _ });
         }
         Ok(Self { descriptor, path: path.to_owned(), owner })
     }
