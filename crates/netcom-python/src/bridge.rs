@@ -2,7 +2,7 @@
 //!
 //! Whoever waits on a loop has an asyncio future there, under a number; a handler that runs has its
 //! task there. The core's threads put that number in the queue and, for the first one, write to a
-//! socket that the loop watches; they never take Python's lock. The loop then completes all futures
+//! pipe that the loop watches; they never take Python's lock. The loop then completes all futures
 //! whose numbers are in the queue, cancels the tasks, and starts the calls of handlers that came
 //! with them.
 
@@ -18,8 +18,8 @@ use std::{
 };
 #[cfg(unix)]
 use std::{
-    io::{Read as _, Write as _},
-    os::{fd::AsRawFd as _, unix::net::UnixStream},
+    io::{self, PipeReader, PipeWriter, Read as _, Write as _, pipe},
+    os::fd::AsRawFd as _,
 };
 
 use parking_lot::Mutex;
@@ -58,9 +58,9 @@ enum Waiting {
 
 /// What makes the loop look.
 enum Bell {
-    /// A byte from the first socket to the second, which the loop watches.
+    /// A byte through a pipe, whose end the loop watches.
     #[cfg(unix)]
-    Sockets(UnixStream, UnixStream),
+    Pipe(PipeReader, PipeWriter),
     /// For loops that watch no descriptors, as Windows' own. Takes Python's lock.
     Threadsafe,
 }
@@ -107,11 +107,12 @@ impl Bridge {
         #[cfg(unix)]
         {
             let py = event_loop.py();
-            let (ours, watched) = UnixStream::pair()?;
-            ours.set_nonblocking(true)?;
-            watched.set_nonblocking(true)?;
+            let (watched, ours) = pipe()?;
+            // A child of a fork has both ends, too, and may take the byte.
+            rustix::io::ioctl_fionbio(&watched, true).map_err(io::Error::from)?;
+            rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
             let number = watched.as_raw_fd();
-            let bridge = new(Bell::Sockets(ours, watched));
+            let bridge = new(Bell::Pipe(watched, ours));
             let wakeup = Py::new(py, Wakeup { bridge: Arc::clone(&bridge) })?;
             match event_loop.call_method1(intern!(py, "add_reader"), (number, wakeup)) {
                 Ok(_) => return Ok(bridge),
@@ -154,7 +155,7 @@ impl Bridge {
         }
         match &self.bell {
             #[cfg(unix)]
-            Bell::Sockets(ours, _) => {
+            Bell::Pipe(_, ours) => {
                 // There is room: a byte is written only after the one before was read.
                 let _ = (&*ours).write(&[1]);
             }
@@ -174,7 +175,7 @@ impl Bridge {
     /// them holds up no other.
     fn answer(self: &Arc<Self>, py: Python<'_>) {
         #[cfg(unix)]
-        if let Bell::Sockets(_, watched) = &self.bell {
+        if let Bell::Pipe(watched, _) = &self.bell {
             let _ = (&*watched).read(&mut [0]);
         }
         self.is_told.store(false, Ordering::Release);
