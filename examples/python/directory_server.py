@@ -4,7 +4,8 @@
 
 It prints its url and key, for ``Node.create(directories={"netcom": (url, key, certificate)})``.
 ``GET /v1/names/NAME`` gives the name's signed entry; ``POST`` takes what ``netcom id publish NAME``
-prints, a document that lists the name. The name stays with the entity that signed it.
+prints, a document that lists the name. The name stays with the entity that signed it, also when
+that rotates its key.
 """
 
 import argparse
@@ -49,7 +50,7 @@ class Directory:
         with self._lock:
             old = self._names.get(name, entry)
             is_full = old is entry and len(self._names) >= MOST_NAMES
-            if is_full or old["owner"] != entry["owner"] or old["sequence"] > new.sequence:
+            if is_full or not new.replaces(old["owner"], old["sequence"]):
                 return 409, "somebody has the name, or its document is newer, or all is full\n"
             self._names[name] = entry
             self._save()

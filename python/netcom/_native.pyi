@@ -104,6 +104,11 @@ class Document:
         """
         Who signed it.
         """
+    def replaces(self, /, netid: Any, sequence: SupportsIndex) -> bool:
+        """
+        Whether it takes the place of what `netid` said with the number `sequence`: the same key
+        says it with that number or a higher one, or one that the key before named its successor.
+        """
     @property
     def sequence(self, /) -> int:
         """
@@ -669,7 +674,7 @@ def read_entry(directory: Any, name: str, answer: str, at: SupportsIndex | None)
     Checks what a directory gave for a name, as of a second since 1970, by default now.
     """
 
-def sign_document(netid: NetID, names: SupportsGetItem[int, str], days: SupportsIndex, hints: SupportsGetItem[int, str]) -> str:
+def sign_document(netid: NetID, names: SupportsGetItem[int, str], days: SupportsIndex, hints: SupportsGetItem[int, str], successor: Any | None) -> str:
     """
     Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
     the JSON that web servers and directories take.

@@ -24,15 +24,20 @@ __all__ = ["Document", "read_document", "read_entry", "sign_document", "sign_ent
 
 
 def sign_document(
-    netid: NetID, *names: str, days: int = 90, hints: Iterable[Multiaddr | str] = ()
+    netid: NetID,
+    *names: str,
+    days: int = 90,
+    hints: Iterable[Multiaddr | str] = (),
+    successor: NetID | None = None,
 ) -> str:
     """Signs that names lead to ``netid``, which is here with its secret: at most one domain, which
-    comes first, and names of directories. ``hints`` are addresses of its nodes.
+    comes first, and names of directories. ``hints`` are addresses of its nodes. ``successor`` takes
+    the place of ``netid``, which speaks for nobody from then on.
 
     What it returns is what a directory takes, and what a domain serves. It knows nothing of proofs
     that were taken back and of keys before: for those, ``netcom id publish`` where that was done.
     """
-    return _native.sign_document(netid, list(names), days, [str(hint) for hint in hints])
+    return _native.sign_document(netid, list(names), days, [str(hint) for hint in hints], successor)
 
 
 def read_document(text: str) -> Document:

@@ -150,6 +150,7 @@ class RemoteError(NetComError, RuntimeError):
 
 _CLASSES: dict[str, type[NetComError]] = {
     "answer_too_large": PayloadTooLarge,
+    "answer_too_long": PayloadTooLarge,
     "bad_document": BadArgument,
     "bad_name": BadArgument,
     "bad_netid": BadArgument,
@@ -169,6 +170,7 @@ _CLASSES: dict[str, type[NetComError]] = {
     "data_dir_unknown": DataDirError,
     "delegation_refused": AccessDenied,
     "denied": AccessDenied,
+    "file_busy": KeyFileError,
     "file_exists": KeyFileExists,
     "file_foreign": KeyFileDenied,
     "file_io": KeyFileError,
@@ -220,6 +222,7 @@ _CLASSES: dict[str, type[NetComError]] = {
     "passphrase_missing": KeyFileDenied,
     "passphrase_wrong": KeyFileDenied,
     "proof_missing": KeyFileError,
+    "proof_older": KeyFileExists,
     "proof_refused": AccessDenied,
     "protocol_too_long": BadArgument,
     "random": NodeError,

@@ -145,6 +145,16 @@ def test_names_stay_with_who_had_them_first_also_after_a_restart(tmp_path: Path)
         status, answer = server.ask("alice.netcom")
         assert status == 200
         assert read_entry(key, "alice.netcom", answer).netid == alice
+        rotated = NetID.generate()
+        last = json.loads(sign_document(alice, "alice.netcom", successor=rotated))
+        first = json.loads(sign_document(rotated, "alice.netcom"))
+        first["earlier"] = [json.loads(old)["document"]]
+        assert server.ask("alice.netcom", json.dumps(first))[0] == 409
+        first["earlier"] = [last["document"]]
+        assert server.ask("alice.netcom", json.dumps(first))[0] == 200
+        assert server.ask("alice.netcom", new)[0] == 409
+        answer = server.ask("alice.netcom")[1]
+        assert read_entry(key, "alice.netcom", answer).netid == rotated
         for name, body in (
             ("bob.netcom", new),
             ("alice.netcom", new[:-9]),

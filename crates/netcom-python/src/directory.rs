@@ -19,16 +19,32 @@ use crate::{
 };
 
 /// What an entity says about itself, checked.
-#[pyclass(frozen, get_all, module = "netcom._native")]
+#[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Document {
     /// Who signed it.
+    #[pyo3(get)]
     netid: Py<NetId>,
     /// The names that lead to the entity, the primary one first.
+    #[pyo3(get)]
     names: Vec<String>,
     /// Later documents have higher ones.
+    #[pyo3(get)]
     sequence: u64,
     /// Seconds since 1970; invalid from this second on.
+    #[pyo3(get)]
     expires: u64,
+    answer: Answer,
+}
+
+#[pymethods]
+impl Document {
+    /// Whether it takes the place of what `netid` said with the number `sequence`: the same key
+    /// says it with that number or a higher one, or one that the key before named its successor.
+    fn replaces(&self, py: Python<'_>, netid: &Bound<'_, PyAny>, sequence: u64) -> PyResult<bool> {
+        let netid = entity(&target(py, netid)?);
+        let netid = netid.ok_or_else(|| bad_name(py, &"who said something is a NetID"))?;
+        Ok(self.answer.replaces(&netid, sequence))
+    }
 }
 
 /// Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
@@ -40,6 +56,7 @@ pub(crate) fn sign_document(
     names: Vec<String>,
     days: u32,
     hints: Vec<String>,
+    successor: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let now = now();
     let expires = now.plus_seconds(u64::from(days) * 24 * 3600);
@@ -48,6 +65,11 @@ pub(crate) fn sign_document(
     description.names = names;
     for hint in hints {
         description.hints.push(hint.parse().map_err(|error| bad_name(py, &error))?);
+    }
+    if let Some(successor) = successor {
+        let successor = entity(&target(py, successor)?);
+        description.successor =
+            Some(successor.ok_or_else(|| bad_name(py, &"a successor is a NetID"))?);
     }
     let document = EntityDocument::sign(secret(py, netid)?, description);
     let document = document.map_err(|error| bad_name(py, &error))?;
@@ -58,7 +80,7 @@ pub(crate) fn sign_document(
 #[pyfunction]
 pub(crate) fn read_document(py: Python<'_>, text: &str) -> PyResult<Document> {
     let answer = Answer::from_json(text.as_bytes(), now());
-    Document::new(py, &answer.map_err(|error| bad_name(py, &error))?.document)
+    Document::new(py, answer.map_err(|error| bad_name(py, &error))?)
 }
 
 /// Signs, with the key of a directory, that a name leads to the entity of a document, for so many
@@ -96,17 +118,19 @@ pub(crate) fn read_entry(
     let answer = answer.map_err(|error| bad_name(py, &error))?;
     let verified = answer.entry.verify(name, at.map_or_else(now, UnixTime));
     verified.map_err(|error| bad_name(py, &error))?;
-    Document::new(py, answer.entry.document())
+    let DirectoryAnswer { entry, earlier } = answer;
+    Document::new(py, Answer { document: entry.document().clone(), earlier })
 }
 
 impl Document {
-    fn new(py: Python<'_>, document: &EntityDocument) -> PyResult<Self> {
-        let description = document.description();
+    fn new(py: Python<'_>, answer: Answer) -> PyResult<Self> {
+        let description = answer.document.description();
         Ok(Self {
-            netid: Py::new(py, NetId::of(*document.netid()))?,
+            netid: Py::new(py, NetId::of(*answer.document.netid()))?,
             names: description.names.clone(),
             sequence: description.sequence,
             expires: description.expires.0,
+            answer,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a domain's web server or DNS says about the key behind it, read from its text.
 
 use data_encoding::BASE64URL_NOPAD;
-use netcom_identity::{DirectoryEntryError, EntityDocument, EntityDocumentError, UnixTime};
+use netcom_identity::{DirectoryEntryError, EntityDocument, EntityDocumentError, NetId, UnixTime};
 use serde_json::Value;
 
 /// An answer is at most this long.
@@ -46,6 +46,18 @@ pub enum AnswerError {
 }
 
 impl Answer {
+    /// Whether it takes the place of what `netid` said with the number `sequence`: the same key
+    /// says it with that number or a higher one, or another key that the one before named its
+    /// successor, in one step or several.
+    #[must_use]
+    pub fn replaces(&self, netid: &NetId, sequence: u64) -> bool {
+        if self.document.netid() == netid {
+            return self.document.description().sequence >= sequence;
+        }
+        let earlier: Vec<_> = self.earlier.iter().collect();
+        succeeds(self.document.netid(), netid, sequence, &earlier)
+    }
+
     /// Reads `/.well-known/netid.json`:
     /// `{"version": 1, "document": "…", "earlier": ["…"]}`, where each text is a signed entity
     /// document in base64 for URLs. Further members are left alone.
@@ -107,6 +119,31 @@ impl Answer {
 /// Whether a TXT record is meant as an answer at all, so that others at the name do not matter.
 pub(crate) fn is_meant(text: &str) -> bool {
     text.split_ascii_whitespace().next() == Some(TXT_MARK)
+}
+
+/// Whether `key` is `known`, or took its place: each key names the next in one of the documents,
+/// that of `known` with the number `least` or higher.
+pub(crate) fn succeeds(
+    key: &NetId,
+    known: &NetId,
+    least: u64,
+    documents: &[&EntityDocument],
+) -> bool {
+    let (mut known, mut least) = (*known, least);
+    // As many steps as there are documents: more would go in a circle.
+    for _ in 0..=documents.len() {
+        if known == *key {
+            return true;
+        }
+        let next = documents.iter().find_map(|document| {
+            let description = document.description();
+            let counts = *document.netid() == known && description.sequence >= least;
+            description.successor.filter(|_| counts)
+        });
+        let Some(next) = next else { return false };
+        (known, least) = (next, 0);
+    }
+    false
 }
 
 /// What all answers in JSON share: the bytes of one member, and the documents of earlier keys.

@@ -7,6 +7,7 @@ use std::{
 
 use netcom_identity::{DirectoryEntry, EntityDocument, MAX_ENTITY_BYTES, NetId, UnixTime};
 
+use super::answer::succeeds;
 use crate::private_file::{self, Lock, PrivateFileError};
 
 /// What was accepted for a name.
@@ -39,22 +40,8 @@ impl Pinned {
     /// Whether the pinned key is `key`, or named it as its successor, in one step or several, in
     /// documents among `earlier` that are no older than what was seen of it.
     pub(crate) fn leads_to(&self, key: &NetId, earlier: &[&EntityDocument]) -> bool {
-        let documents = || self.document.iter().chain(earlier.iter().copied());
-        let (mut known, mut least) = (self.netid, self.sequence());
-        // As many steps as there are documents: more would go in a circle.
-        for _ in 0..=documents().count() {
-            if known == *key {
-                return true;
-            }
-            let next = documents().find_map(|document| {
-                let description = document.description();
-                let counts = *document.netid() == known && description.sequence >= least;
-                description.successor.filter(|_| counts)
-            });
-            let Some(next) = next else { return false };
-            (known, least) = (next, 0);
-        }
-        false
+        let documents: Vec<_> = self.document.iter().chain(earlier.iter().copied()).collect();
+        succeeds(key, &self.netid, self.sequence(), &documents)
     }
 
     /// Whether nothing in `other`, about the same key, is newer than what is here.

@@ -219,16 +219,24 @@ impl Session {
                     };
                     link.ends_by = Some(now + patience.min(LINGER));
                 }
-                Phase::AwaitAnswer { .. } | Phase::AwaitJoin { .. } => link.phase = Phase::Ended,
+                Phase::AwaitAnswer { .. } => {
+                    // What was not said yet need not be.
+                    (link.hello, link.join) = (None, None);
+                    link.phase = Phase::Ended;
+                }
+                Phase::AwaitJoin { .. } => link.phase = Phase::Ended,
                 Phase::Ended => {}
             }
         }
     }
 
-    /// Sends CLOSE once what was finished has arrived, or waited long enough.
+    /// Sends CLOSE once what was finished has arrived, or waited long enough. A peer that was asked
+    /// for its answer hears of it, too: it may take the session for alive by then.
     pub(super) fn progress_close(&mut self, now: Time) {
         let Some(closing) = &self.closing else { return };
-        if self.core.is_flushed() || closing.deadline <= now {
+        let awaits_answer =
+            !self.links.iter().any(Link::is_attached) && self.links.iter().any(Link::awaits_answer);
+        if (self.core.is_flushed() && !awaits_answer) || closing.deadline <= now {
             let (code, reason) = (closing.code, closing.reason.clone());
             self.end_in_order(code, &reason, now);
         }

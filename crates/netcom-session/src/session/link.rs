@@ -255,6 +255,11 @@ impl Link {
         self.phase == Phase::Attached
     }
 
+    /// Whether HELLO is on its way, and its answer not here.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        matches!(self.phase, Phase::AwaitAnswer { .. }) && self.hello.is_none()
+    }
+
     /// Whether acknowledgements and the like may travel: attached, now or a moment ago.
     pub(crate) fn may_acknowledge(&self) -> bool {
         matches!(self.phase, Phase::Attached | Phase::Closing { .. })

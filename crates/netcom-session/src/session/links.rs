@@ -23,6 +23,7 @@ impl Session {
             self.end(*code, "the peer's bytes were no frames", false, now);
         }
         self.drop_link(id, loss.code(), now);
+        self.progress_close(now);
     }
 
     /// Ends one link in order: what was sent on it is acknowledged first, the others carry on.

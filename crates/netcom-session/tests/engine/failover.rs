@@ -311,6 +311,21 @@ fn close_races_end_both_sides_once() {
 }
 
 #[test]
+fn a_session_closed_while_it_is_made_leaves_none_at_the_other_side() {
+    for millis in 0..60 {
+        let mut pair = Pair::new();
+        let (handle, _) = pair.dial(A, LinkKind::Tcp);
+        pair.run_for(Duration::from_millis(millis));
+        let now = pair.now;
+        pair.session(A, handle).close(Code::application(7), "done", now);
+        pair.run_for(Duration::from_secs(3));
+        assert!(pair.session(A, handle).is_done(), "closed after {millis} ms");
+        let closed = pair.session(B, 0).closed().expect("it does not wait for a link");
+        assert_eq!((closed.code, closed.by_peer), (Code::application(7), true));
+    }
+}
+
+#[test]
 fn draining_serves_what_was_opened_and_refuses_what_comes_later() {
     let mut pair = Pair::new();
     let (handle, _) = pair.connect();
