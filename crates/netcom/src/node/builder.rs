@@ -318,8 +318,12 @@ impl NodeBuilder {
             opened.before = None;
         }
         if let Some(key) = self.netid.clone() {
-            opened.keys.issuer = Some(Issuer::Identity { key, lowest: 0 });
-            opened.keys.lowest = 0;
+            // What the directory took back counts if it is of the same entity.
+            let known = opened.keys.issuer.map(|issuer| issuer.netid());
+            let is_same = known.is_some_and(|known| known == key.net_id());
+            let lowest = if is_same { opened.keys.lowest } else { 0 };
+            opened.keys.issuer = Some(Issuer::Identity { key, lowest });
+            opened.keys.lowest = lowest;
         }
         Ok(opened)
     }

@@ -225,6 +225,11 @@ impl Shared {
             }
             other => return Err(ConnectError::NameUnsupported { name: other.to_string() }),
         }
+        if let Some((own, lowest)) = self.taken_back
+            && wanted.netid == Some(own)
+        {
+            wanted.lowest_sequence = wanted.lowest_sequence.max(lowest);
+        }
         Ok(wanted)
     }
 

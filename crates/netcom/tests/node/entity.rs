@@ -163,7 +163,7 @@ async fn a_node_is_made_only_if_it_speaks_for_whom_it_must() {
 }
 
 #[tokio::test]
-async fn a_node_lets_nobody_in_whose_proof_its_own_directory_took_back() {
+async fn a_node_neither_admits_nor_calls_whose_proof_its_own_directory_took_back() {
     let world = World::new();
     let store = |name| IdentityStore::new(DataDir::open(world.path(name)).unwrap());
     let [owner, laptop, kept] = ["owner", "laptop", "kept"].map(store);
@@ -202,6 +202,20 @@ async fn a_node_lets_nobody_in_whose_proof_its_own_directory_took_back() {
     let server = serve().await;
     assert!(!is_let_in("laptop", server.peer_id()).await);
     assert!(is_let_in("kept", server.peer_id()).await);
+    server.close().await;
+
+    let lost = world.node().data_dir(world.path("laptop")).build().await.unwrap();
+    answer_as(&lost, "lost");
+    for key in [None, Some(owner.load(None).unwrap())] {
+        let netid = owner.show().unwrap().netid.unwrap();
+        let mut builder = world.node().data_dir(world.path("owner"));
+        if let Some(key) = key {
+            builder = builder.netid(key);
+        }
+        let node = builder.build().await.unwrap();
+        within(node.connect_to_netid(netid)).await.expect_err("it was taken back");
+        node.close().await;
+    }
 }
 
 #[tokio::test]
