@@ -273,6 +273,7 @@ impl NodeBuilder {
             return Err(error);
         }
         tokio::spawn(Arc::clone(&shared).accept(links));
+        tokio::spawn(Arc::clone(&shared).spare_memory());
         if let Err(error) = self.listen_all(&shared).await {
             shared.close().await;
             return Err(error.into());

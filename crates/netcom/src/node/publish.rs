@@ -13,6 +13,7 @@ use crate::{
     clock::{unix_millis, unix_now},
     config::RECORD_LIFE,
     events::NodeEvent,
+    session::watch_spare_memory,
 };
 
 /// What a published record says that may change.
@@ -81,6 +82,14 @@ impl Shared {
                 () = self.closing() => return,
             }
             self.publish(&mut published).await;
+        }
+    }
+
+    /// Gives memory back that many sessions left, until the node closes.
+    pub(crate) async fn spare_memory(self: Arc<Self>) {
+        tokio::select! {
+            () = watch_spare_memory(Arc::clone(self.sessions.budget())) => {}
+            () = self.closing() => {}
         }
     }
 

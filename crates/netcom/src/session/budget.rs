@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use tokio::sync::Notify;
+
 use super::{SharedSession, StreamHandle};
 use crate::stream::StreamError;
 
@@ -18,6 +20,8 @@ use crate::stream::StreamError;
 pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
+    /// Much is used where little was before.
+    rise: Notify,
 }
 
 /// What one session is charged; given back with it.
@@ -41,7 +45,7 @@ pub(crate) struct Kept {
 impl Budget {
     /// A budget of so many bytes.
     pub(crate) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        Arc::new(Self { limit, used: AtomicU64::new(0), rise: Notify::new() })
     }
 
     /// Whether there is no room for another session: what is left is for those there are.
@@ -50,7 +54,6 @@ impl Budget {
     }
 
     /// What is charged now.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -59,11 +62,19 @@ impl Budget {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    fn add(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+    /// Waits until so much is charged, where less was before, that it is worth watching.
+    pub(crate) async fn risen(&self) {
+        self.rise.notified().await;
     }
 
-    fn subtract(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before < MUCH && before + bytes >= MUCH {
+            self.rise.notify_one();
+        }
+    }
+
+    pub(crate) fn subtract(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -166,6 +177,9 @@ impl Drop for Kept {
 /// What a session is charged for its tables, its links' buffers and its smallest flows; an idle
 /// one takes 16 KiB over TCP and 57 KiB over QUIC.
 const SESSION: u64 = 64 << 10;
+/// From so much on a fall is worth the milliseconds that giving memory back takes; the allocator
+/// holds several times as much by then.
+pub(super) const MUCH: u64 = 4 << 20;
 /// What must be left for another session to be let in.
 const NEWCOMER: u64 = 1 << 20;
 /// The part of what is left that one session's flows may take is one in so many.

@@ -12,6 +12,7 @@ mod hold;
 mod port;
 mod shared;
 mod slot;
+mod spare_memory;
 mod streams;
 mod table;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) use self::{
     budget::{Budget, Kept},
     hold::Hold,
     shared::SharedSession,
+    spare_memory::watch as watch_spare_memory,
     streams::{Opened, StreamHandle},
     table::{AttachFailure, SessionHooks, Sessions, SessionsSpec},
     view::{LinkInfo, LinkView, StreamView},

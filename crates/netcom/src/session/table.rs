@@ -153,6 +153,11 @@ impl Sessions {
         })
     }
 
+    /// The memory that they share.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.node.budget
+    }
+
     /// Gives a dialled link to the session with its peer, made if need be, and starts it.
     ///
     /// # Errors
