@@ -207,6 +207,7 @@ impl IdentityStore {
                 let issuer = Issuer::Delegate { key, chain };
                 if issuer.issue(node.peer_id(), unix_now()).is_none() {
                     tracing::warn!(
+                        target: "netcom::setup",
                         netid = %issuer.netid(),
                         "This process speaks for nobody: the proof of its data directory is for \
                          the one node of it alone. Let it in again, with --delegations 1"
