@@ -163,6 +163,7 @@ fn a_second_device_joins_by_a_code_that_is_good_for_one() {
     world.run("phone", &["id", "join", &code]).failed(2, "usage");
     world.run_with("alice", &["id", "join"], code.as_bytes()).failed(1, "identity_exists");
     let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
+    assert!(joined.stderr.contains("netcom id show"), "{}", joined.stderr);
     assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
     assert!(inviting.line().ends_with("\"phone\" joined"));
     world.run_with("tablet", &["id", "join"], code.as_bytes()).failed(3, "no_other_node");
