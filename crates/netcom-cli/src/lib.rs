@@ -188,9 +188,9 @@ struct Capped {
     left: Arc<AtomicU64>,
 }
 
-/// What concerns people who asked for no log: of our own crates that make a node, and nothing that
-/// a peer brings about.
-const WARNINGS: &str = "netcom_discovery::discovery=warn,netcom::keys=warn";
+/// What concerns people who asked for no log: what is left out until they mend their setup. Neither
+/// what the network lacks is among it, nor anything that a peer brings about.
+const WARNINGS: &str = "netcom::setup=warn";
 /// A process logs at most this much.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 

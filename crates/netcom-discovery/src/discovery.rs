@@ -60,7 +60,12 @@ impl Discovery {
             };
             match opened {
                 Ok(registry) => discovery.add(Arc::new(registry)),
-                Err(error) => tracing::warn!(%error, "The host's registry is not used"),
+                // A target of its own: this one concerns people who asked for no log.
+                Err(error) => tracing::warn!(
+                    target: "netcom::setup",
+                    %error,
+                    "The host's registry is not used"
+                ),
             }
         }
         if scope >= Scope::Lan {

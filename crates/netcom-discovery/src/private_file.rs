@@ -2,12 +2,13 @@
 //! changed by one process at a time. The calls do file I/O and block for its time.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::{
@@ -90,12 +91,13 @@ pub enum PrivateFileError {
 /// The right to change what a lock stands for, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
     /// Waits for other processes, and other threads of this one, up to 5 s. The lock is a file of
-    /// its own, which stays: files that are replaced cannot be held.
+    /// its own, which stays: files that are replaced cannot be held. What writers that were killed
+    /// left beside it is removed.
     ///
     /// # Errors
     /// [`PrivateFileError::Busy`], or the folder is missing or cannot be written.
@@ -107,7 +109,7 @@ impl Lock {
         let started = Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => break,
                 Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_WITHIN => {
                     thread::sleep(LOCK_PAUSE);
                 }
@@ -117,6 +119,15 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(io_error(source)),
             }
         }
+        clear_temporary(folder_of(path));
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was forked meanwhile holds the same open file.
+        drop(self.file.unlock());
     }
 }
 
@@ -172,7 +183,7 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
             })?;
         }
     }
-    sync_folder(path).map_err(io_error)
+    sync(folder_of(path)).map_err(io_error)
 }
 
 /// Writes a file in place of an earlier one, for this user alone: a reader sees either, whole, and
@@ -181,13 +192,26 @@ pub fn create(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
 /// # Errors
 /// The system says no; the file is as before.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), PrivateFileError> {
-    let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
-    let temporary = write_beside(path, content).map_err(io_error)?;
-    fs::rename(&temporary, path).map_err(|error| {
-        drop(fs::remove_file(&temporary));
-        io_error(error)
-    })?;
-    sync_folder(path).map_err(io_error)
+    replace_all(folder_of(path), [(path.to_owned(), content)])
+}
+
+/// Writes files of one folder, each as [`replace`] does, and waits for the folder once.
+///
+/// # Errors
+/// The system says no; the files from that one on are as before.
+pub fn replace_all<C: AsRef<[u8]>>(
+    folder: &Path,
+    files: impl IntoIterator<Item = (PathBuf, C)>,
+) -> Result<(), PrivateFileError> {
+    for (path, content) in files {
+        let temporary = write_beside(&path, content.as_ref());
+        let renamed = temporary.and_then(|temporary| {
+            let renamed = fs::rename(&temporary, &path);
+            renamed.inspect_err(|_| drop(fs::remove_file(&temporary)))
+        });
+        renamed.map_err(|source| PrivateFileError::Io { path, source })?;
+    }
+    sync(folder).map_err(|source| PrivateFileError::Io { path: folder.to_owned(), source })
 }
 
 /// Removes a file; one that is not there is as good, in a folder that is.
@@ -198,7 +222,7 @@ pub fn remove(path: &Path) -> Result<(), PrivateFileError> {
     let io_error = |source| PrivateFileError::Io { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(error)),
-        _ => sync_folder(path).map_err(io_error),
+        _ => sync(folder_of(path)).map_err(io_error),
     }
 }
 
@@ -264,8 +288,8 @@ fn check(
 /// Writes a new file beside `path`, for this user alone, and waits until it is on the disk.
 fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let random = getrandom::u64().map_err(io::Error::from)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{random:016x}"));
+    // Without the name, which may be as long as names of files can be.
+    let temporary = folder_of(path).join(format!(".{random:016x}"));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if let Err(error) = written {
@@ -275,9 +299,37 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     Ok(temporary)
 }
 
-/// Makes a rename last.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+/// Removes what writers that were killed left in a folder, which may be a whole secret. That of a
+/// writer who lives is younger; what cannot be removed stays.
+fn clear_temporary(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.map_while(Result::ok).filter(|entry| is_temporary(&entry.file_name())) {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        if age.is_some_and(|age| age > WRITTEN_WITHIN) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// Whether it is a name that [`write_beside`] gives.
+fn is_temporary(name: &OsStr) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match name.as_encoded_bytes() {
+        [b'.', digits @ ..] => digits.len() == 16 && digits.iter().all(is_digit),
+        _ => false,
+    }
+}
+
+/// The folder of a file, of a bare name the current one.
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Makes renames in a folder last.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 impl PrivateFileError {
@@ -309,6 +361,12 @@ impl PrivateFileError {
             Self::Busy { .. } | Self::Io { .. } => None,
         }
     }
+
+    /// Whether the same call can work later without anything being repaired.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
 }
 
 /// What a secret allows nobody else to do, and what no file does.
@@ -317,6 +375,8 @@ const OTHERS_WRITE: u32 = 0o022;
 /// How long a process waits for another one, which needs milliseconds.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// No writer takes as long for some kilobytes, on whatever disk.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -391,6 +451,74 @@ mod tests {
             }
         });
         assert_eq!(read(&path, 1).unwrap()[0], 100);
+    }
+
+    #[test]
+    fn a_lock_is_given_back_though_a_forked_child_still_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        // The same open file, as a fork would share it.
+        let shared = lock.file.try_clone().unwrap();
+        let other = File::open(&path).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        other.try_lock().unwrap();
+        drop(shared);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_gone_with_the_next_lock_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = SystemTime::now() - WRITTEN_WITHIN - Duration::from_secs(60);
+        let left = write_beside(&folder.path().join("key"), b"a whole key").unwrap();
+        let being_written = write_beside(&folder.path().join("key"), b"another").unwrap();
+        let others = [".0123456789abcdeg", ".0123456789abcde", "0123456789abcdef0", ".hidden"]
+            .map(|name| folder.path().join(name));
+        others.iter().for_each(|path| fs::write(path, b"").unwrap());
+        for path in others.iter().chain([&left]) {
+            File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+        Lock::take(&folder.path().join(".lock")).unwrap();
+        assert!(!left.exists());
+        assert!(being_written.exists() && others.iter().all(|path| path.exists()));
+    }
+
+    #[test]
+    fn a_file_may_have_as_long_a_name_as_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n".repeat(255));
+        create(&path, b"first").unwrap();
+        replace(&path, b"second").unwrap();
+        assert_eq!(read(&path, 6).unwrap().as_slice(), b"second");
+    }
+
+    #[test]
+    fn several_files_are_replaced_as_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["one", "two"].map(|name| folder.path().join(name));
+        create(&paths[0], b"before").unwrap();
+        replace_all(folder.path(), paths.iter().map(|path| (path.clone(), "now"))).unwrap();
+        for path in &paths {
+            assert_eq!(read(path, 3).unwrap().as_slice(), b"now");
+        }
+        let missing = folder.path().join("missing/three");
+        let refused = replace_all(folder.path(), [(missing.clone(), "now")]).unwrap_err();
+        assert!(matches!(refused, PrivateFileError::Io { path, .. } if path == missing));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside them");
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_current_folder() {
+        assert_eq!(folder_of(Path::new("names")), Path::new("."));
+        assert_eq!(folder_of(Path::new("data/names")), Path::new("data"));
+    }
+
+    #[test]
+    fn only_a_lock_that_is_held_is_worth_trying_again() {
+        let path = PathBuf::from("lock");
+        assert!(PrivateFileError::Busy { path: path.clone() }.is_retryable());
+        assert!(!PrivateFileError::Missing { path }.is_retryable());
     }
 
     #[test]

@@ -158,7 +158,8 @@ pub(crate) enum Id {
         #[arg(long, value_name = "MINUTES", default_value_t = 10)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=60))]
         minutes: u32,
-        /// Draw the code for a camera, too, even where stderr is no terminal
+        /// Draw the code for a camera, too, even where stderr is no terminal; not with --quiet or
+        /// --json
         #[arg(long, overrides_with = "no_qr")]
         qr: bool,
         /// Do not draw it

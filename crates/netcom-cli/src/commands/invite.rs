@@ -157,7 +157,13 @@ pub(super) async fn join(context: &Context, label: &str) -> Outcome {
         .map_err(|error| Failure::from_error(Exit::Failure, "bad_proof", &error))?;
     let netid = store.accept(&proof, false).map_err(enroll_failure)?;
     let value = json!({ "netid": netid.to_string(), "expires": proof.expires().0 });
-    context.output.answer(format!("this machine speaks for {netid}"), value)
+    context.output.answer(format!("this machine speaks for {netid}"), value)?;
+    context.output.talk(format_args!(
+        "compare that with netcom id show where the code was shown; if it is another one, somebody \
+         who saw the code answered: remove node.proof from {} and join again",
+        context.directory().display()
+    ));
+    Ok(())
 }
 
 /// Who lets others in.

@@ -114,6 +114,28 @@ fn what_is_left_out_for_want_of_permissions_is_told_with_the_remedy() {
 }
 
 #[test]
+fn what_the_network_or_the_host_cannot_do_is_told_to_who_asks_for_a_log_alone() {
+    let world = World::new();
+    world.netid("alice");
+    fs::create_dir(world.path("registry")).unwrap();
+    fs::set_permissions(world.path("registry"), fs::Permissions::from_mode(0o700)).unwrap();
+    // Where the file is that orders writers, so that no record is published.
+    fs::create_dir(world.path("registry/.lock")).unwrap();
+    for (flags, is_told) in [(&["-v"][..], true), (&[], false)] {
+        let mut command = world.command("alice", &[&["listen"], flags].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut listening = command.spawn().unwrap();
+        let mut ticket = String::new();
+        // It publishes before it tells where it is.
+        BufReader::new(listening.stdout.take().unwrap()).read_line(&mut ticket).unwrap();
+        listening.kill().unwrap();
+        let ended = listening.wait_with_output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(told.contains("not published"), is_told, "{told}");
+    }
+}
+
+#[test]
 fn a_code_is_drawn_where_it_is_asked_for() {
     let world = World::new();
     world.netid("alice");
@@ -141,6 +163,7 @@ fn a_second_device_joins_by_a_code_that_is_good_for_one() {
     world.run("phone", &["id", "join", &code]).failed(2, "usage");
     world.run_with("alice", &["id", "join"], code.as_bytes()).failed(1, "identity_exists");
     let joined = world.run_with("phone", &["id", "join", "--label", "phone"], code.as_bytes());
+    assert!(joined.stderr.contains("netcom id show"), "{}", joined.stderr);
     assert_eq!(joined.ok().text(), format!("this machine speaks for {alice}"));
     assert!(inviting.line().ends_with("\"phone\" joined"));
     world.run_with("tablet", &["id", "join"], code.as_bytes()).failed(3, "no_other_node");

@@ -41,6 +41,7 @@ impl Cache {
         let mut kept = self.kept();
         kept.retain(|_, it| it.since <= now && now < it.until);
         if kept.len() >= MAX_KEPT
+            && !kept.contains_key(name)
             && let Some(first) = kept.iter().min_by_key(|(_, it)| it.until).map(|(name, _)| name)
         {
             let first = first.clone();
@@ -120,5 +121,8 @@ mod tests {
         assert_eq!(cache.kept().len(), MAX_KEPT);
         assert!(cache.at("n0", UnixTime(1010)).is_none());
         assert!(cache.at(&format!("n{MAX_KEPT}"), UnixTime(1010)).is_some());
+
+        cache.keep("n2", said(9000), UnixTime(1011), KEPT_SECONDS);
+        assert_eq!(cache.kept().len(), MAX_KEPT, "what is there already takes no other's room");
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     Directories, Directory, DirectoryError, DirectoryFault, NameError, Names, Web, WebError,
-    directory_tests::{NAME, NOW, document, entry, key, page},
+    directory_tests::{NAME, NOW, document, entry, key, numbered, page},
     https_tests::server,
     tests::Nobody,
 };
@@ -150,6 +150,41 @@ async fn who_looks_for_a_name_at_the_same_time_as_others_finds_the_same_and_the_
     }
     let error = ask(&older).await.unwrap_err();
     assert!(matches!(error, NameError::Replayed { sequence: 5, seen: 6, .. }), "{error}");
+}
+
+/// Says something, after somebody else looked for the name.
+struct Overtaken {
+    by: Names,
+    says: String,
+}
+
+impl Web for Overtaken {
+    fn get<'a>(&'a self, _: &'a str, _: &'a str) -> Task<'a, Result<Vec<u8>, WebError>> {
+        Box::pin(async {
+            ask(&self.by).await.unwrap();
+            Ok(self.says.clone().into_bytes())
+        })
+    }
+}
+
+#[tokio::test]
+async fn neither_number_goes_back_where_two_who_look_at_once_see_one_newer_each() {
+    let data = TempDir::new().unwrap();
+    let told = Told::new(Ok(numbered(5, 10)));
+    let other = names(&told).remembering(data.path());
+    let web = Arc::new(Overtaken { by: other.clone(), says: numbered(6, 9) });
+    let directory = Directory::new("netcom", "https://192.0.2.1:8443/names/", netid(8)).unwrap();
+    let directories = Directories::default().with(directory.asked_through(web)).unwrap();
+    let overtaken = Names::new(Arc::new(Nobody), Arc::new(Nobody)).directories(directories);
+    assert_eq!(ask(&overtaken.remembering(data.path())).await.unwrap(), netid(1));
+
+    for (entry, document, seen) in [(5, 10, 6), (6, 9, 10)] {
+        told.say(Ok(numbered(entry, document)));
+        let error = ask(&other).await.unwrap_err();
+        assert!(matches!(error, NameError::Replayed { seen: last, .. } if last == seen), "{error}");
+    }
+    told.say(Ok(numbered(6, 10)));
+    ask(&other).await.unwrap();
 }
 
 #[tokio::test]

@@ -46,6 +46,11 @@ pub(super) fn page(seed: u8, sequence: u64) -> String {
     json(entry(seed, sequence), Vec::new())
 }
 
+/// An entry of this number with a document of key 1 of that one.
+pub(super) fn numbered(sequence: u64, document_sequence: u64) -> String {
+    json(of(document(1, document_sequence), sequence), Vec::new())
+}
+
 fn json(entry: DirectoryEntry, earlier: Vec<EntityDocument>) -> String {
     DirectoryAnswer { entry, earlier }.to_json()
 }

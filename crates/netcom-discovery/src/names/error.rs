@@ -229,12 +229,13 @@ impl NameError {
     /// Whether the same call can work later without anything being repaired.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Unknown { .. }
-                | Self::Bogus { .. }
-                | Self::Busy { .. }
-                | Self::DirectorySilent { .. }
-        )
+            | Self::Bogus { .. }
+            | Self::Busy { .. }
+            | Self::DirectorySilent { .. } => true,
+            Self::Pin(PinError::File(error)) => error.is_retryable(),
+            _ => false,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which addresses somebody unknown may give.
 
 use multiaddr::Protocol;
-use netcom_identity::{DomainName, Multiaddr};
+use netcom_identity::Multiaddr;
 
 use super::public::is_public;
 
@@ -15,11 +15,14 @@ fn is_public_place(address: &Multiaddr) -> bool {
     address.iter().all(|part| match part {
         Protocol::Ip4(address) => is_public(address.into()),
         Protocol::Ip6(address) => is_public(address.into()),
-        Protocol::Dns(host)
-        | Protocol::Dns4(host)
-        | Protocol::Dns6(host)
-        | Protocol::Dnsaddr(host) => host.parse::<DomainName>().is_ok(),
-        Protocol::Ip6zone(_) | Protocol::Memory(_) | Protocol::Unix(_) => false,
+        // Nobody looks up the names in hints, and they could lead anywhere.
+        Protocol::Dns(_)
+        | Protocol::Dns4(_)
+        | Protocol::Dns6(_)
+        | Protocol::Dnsaddr(_)
+        | Protocol::Ip6zone(_)
+        | Protocol::Memory(_)
+        | Protocol::Unix(_) => false,
         _ => true,
     })
 }
@@ -34,7 +37,8 @@ mod tests {
         for (place, is_kept) in [
             ("/ip4/1.1.1.1/tcp/4001", true),
             ("/ip6/2606:4700::1111/udp/4001/quic-v1", true),
-            ("/dns4/node.example.org/tcp/4001", true),
+            ("/dns4/node.example.org/tcp/4001", false),
+            ("/dnsaddr/example.org", false),
             ("/ip4/127.0.0.1/tcp/631", false),
             ("/ip4/192.168.0.1/tcp/80", false),
             ("/ip4/169.254.169.254/tcp/80", false),

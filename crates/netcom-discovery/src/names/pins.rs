@@ -44,10 +44,22 @@ impl Pinned {
         succeeds(key, &self.netid, self.sequence(), &documents)
     }
 
-    /// Whether nothing in `other`, about the same key, is newer than what is here.
-    pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
-        let entry = |pinned: &Self| pinned.entry.as_ref().map(|entry| entry.sequence);
-        self.sequence() >= other.sequence() && entry(self) >= entry(other)
+    /// With what was found of the same key in the meantime: of the documents and of the entries the
+    /// newer one each. Entries of two directories are not compared, the one that was found counts.
+    pub(crate) fn merged(self, found: Self) -> Self {
+        let document = match self.sequence() > found.sequence() {
+            true => self.document,
+            false => found.document.or(self.document),
+        };
+        let entry = match (self.entry, found.entry) {
+            (Some(seen), Some(found))
+                if seen.directory == found.directory && seen.sequence > found.sequence =>
+            {
+                Some(seen)
+            }
+            (seen, found) => found.or(seen),
+        };
+        Self { netid: found.netid, document, entry }
     }
 
     /// Documents below it are older than what was seen.
@@ -193,7 +205,7 @@ const MAX_PINS: usize = 10_000;
 mod tests {
     use std::thread;
 
-    use netcom_identity::SecretKey;
+    use netcom_identity::{EntityDescription, SecretKey};
 
     use super::*;
 
@@ -219,6 +231,26 @@ mod tests {
         assert!(changing.remove("n1.example.org").unwrap());
         assert!(!changing.remove("n1.example.org").unwrap());
         changing.write("one-more.example.org", &pinned(2)).unwrap();
+    }
+
+    #[test]
+    fn of_what_two_found_of_a_key_the_newer_of_each_stays() {
+        let key = SecretKey::from_bytes(&[1; 32]);
+        let found = |document: u64, directory: u8, sequence: u64| {
+            let description = EntityDescription::new(document, UnixTime(2000));
+            let directory = SecretKey::from_bytes(&[directory; 32]).net_id();
+            let entry = PinnedEntry { directory, sequence, expires: UnixTime(sequence) };
+            Pinned {
+                netid: key.net_id(),
+                document: Some(EntityDocument::sign(&key, description).unwrap()),
+                entry: Some(entry),
+            }
+        };
+        assert_eq!(found(10, 8, 5).merged(found(9, 8, 6)), found(10, 8, 6));
+        assert_eq!(found(9, 8, 6).merged(found(10, 8, 5)), found(10, 8, 6));
+        assert_eq!(found(9, 7, 6).merged(found(10, 8, 5)), found(10, 8, 5));
+        assert_eq!(found(10, 8, 5).merged(pinned(1)), found(10, 8, 5));
+        assert_eq!(pinned(1).merged(found(10, 8, 5)), found(10, 8, 5));
     }
 
     #[test]

@@ -263,10 +263,10 @@ impl Names {
             match pins.read(&name)? {
                 current if current == was => Ok(pins.write(&name, &new)?),
                 // Who looked for the same name at the same time found the same key.
-                Some(current) if current.netid == new.netid => match current.is_as_new_as(&new) {
-                    true => Ok(()),
-                    false => Ok(pins.write(&name, &new)?),
-                },
+                Some(current) if current.netid == new.netid => {
+                    let merged = current.clone().merged(new);
+                    if merged == current { Ok(()) } else { Ok(pins.write(&name, &merged)?) }
+                }
                 _ => Err(NameError::Busy { name }),
             }
         };

@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,8 +12,8 @@ use netcom_identity::{
 };
 use tempfile::TempDir;
 
-use super::{Dns, NameError, Names, Txt, Web, WebError, answer::Answer};
-use crate::Task;
+use super::{Dns, NameError, Names, PinError, Txt, Web, WebError, answer::Answer};
+use crate::{Task, private_file::PrivateFileError};
 
 const NOW: UnixTime = UnixTime(1500);
 
@@ -345,4 +346,26 @@ async fn vouching_for_the_key_that_is_known_forgets_nothing_that_was_seen_of_it(
     first.trust(&domain(), netid(1)).unwrap();
     let older = names(page(plain(1), Vec::new()), no_record()).remembering(data.path());
     assert!(matches!(ask(&older).await, Err(NameError::Replayed { .. })));
+}
+
+#[test]
+fn the_longest_name_there_is_can_be_trusted_and_forgotten() {
+    let data = TempDir::new().unwrap();
+    let label = "n".repeat(63);
+    let name = format!("{label}.{label}.{label}.{}", "n".repeat(61));
+    assert_eq!(name.len(), 253);
+    let name: DottedName = name.parse::<DomainName>().unwrap().into();
+    let names = Names::new(Arc::new(Nobody), Arc::new(Nobody)).remembering(data.path());
+    for seed in [1, 2] {
+        names.trust(&name, netid(seed)).unwrap();
+    }
+    assert!(names.forget(&name).unwrap());
+}
+
+#[test]
+fn pins_that_somebody_holds_are_worth_trying_again_and_damaged_ones_are_not() {
+    let path = PathBuf::from("pins");
+    let busy = PinError::from(PrivateFileError::Busy { path: path.clone() });
+    assert!(NameError::from(busy).is_retryable());
+    assert!(!NameError::from(PinError::Malformed { path }).is_retryable());
 }

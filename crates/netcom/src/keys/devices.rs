@@ -58,6 +58,14 @@ impl Register {
         self.highest_sequence
     }
 
+    /// Counts on above a number that was given elsewhere, unless it is one that no clock gives: it
+    /// would leave none for later.
+    pub(super) fn raise(&mut self, given: u64) {
+        if given < END / 2 {
+            self.highest_sequence = self.highest_sequence.max(given);
+        }
+    }
+
     /// Takes all proofs back that were given so far.
     pub(super) fn take_back(&mut self, now: u64) {
         self.lowest_sequence = self.next_sequence(now);
@@ -171,6 +179,15 @@ mod tests {
         let shorter = Device { expires: UnixTime(5), delegations: 0, ..device(1, "laptop") };
         register.note(shorter).unwrap();
         assert_eq!(register.devices, [device(1, "laptop")]);
+    }
+
+    #[test]
+    fn it_counts_on_above_what_was_given_elsewhere_and_by_no_clock_runs_out_of_numbers() {
+        let mut register = Register::default();
+        register.raise(1000);
+        assert_eq!(register.next_sequence(7), 1001);
+        register.raise(u64::MAX);
+        assert_eq!(register.next_sequence(7), 1002);
     }
 
     #[test]

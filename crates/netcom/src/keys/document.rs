@@ -6,7 +6,9 @@ use netcom_discovery::{
     names::Answer,
     private_file::{self, PrivateFileError},
 };
-use netcom_identity::{EntityDescription, EntityDocument, MAX_ENTITY_BYTES, NetId, SecretKey};
+use netcom_identity::{
+    EntityDescription, EntityDocument, MAX_ENTITY_BYTES, Metadata, NetId, SecretKey,
+};
 
 use super::{
     Armor as _, IdentityStore, KeyFileError, Passphrase,
@@ -94,13 +96,18 @@ impl IdentityStore {
         Ok(Rotated { before: old.net_id(), netid: key.net_id(), renewed })
     }
 
-    /// Adds a last document of the old key to those that are published with every further one.
+    /// Adds a last document of the old key to those that are published with every further one. Of
+    /// what the key said before, it keeps the primary name alone: so as many as an answer may carry
+    /// leave room for the longest document, however often the key is replaced.
     fn name_successor(&self, old: &SecretKey, successor: NetId) -> Result<(), EnrollError> {
         let now = unix_now();
         let last = self.document(&self.document_path())?;
         let mut description = last
             .filter(|last| *last.netid() == old.net_id())
             .map_or_else(|| EntityDescription::new(now.0, now), |last| last.description().clone());
+        description.names.truncate(1);
+        description.hints.clear();
+        description.metadata = Metadata::new();
         description.sequence = self.next_sequence(now.0)?;
         description.expires = now.plus_seconds(SUCCESSION_SECONDS);
         description.successor = Some(successor);
@@ -207,35 +214,57 @@ mod tests {
         assert_eq!(second.description().lowest_sequence, revoked.lowest_sequence);
     }
 
+    /// A description of which no longer document can be signed, but for some bytes.
+    fn longest() -> EntityDescription {
+        let [label, end] = [63, 61].map(|length| "x".repeat(length));
+        let (key, expires) = (crate::generate_key(), unix_now().plus_seconds(3600));
+        let mut longest = EntityDescription::new(u64::MAX, expires);
+        longest.lowest_sequence = u64::MAX;
+        let name = |index: u32| format!("{index:n>63}.{label}.{label}.{end}");
+        longest.names = (0..16).map(name).collect();
+        for index in 0..16 {
+            let mut longer = longest.clone();
+            let (host, peer) = ("x".repeat(190), key.peer_id());
+            longer.hints.push(format!("/dns4/{index}{host}/tcp/1/p2p/{peer}").parse().unwrap());
+            if EntityDocument::sign(&key, longer.clone()).is_ok() {
+                longest = longer;
+            }
+        }
+        let length = EntityDocument::sign(&key, longest.clone()).unwrap().encode().len();
+        assert!(length > MAX_ENTITY_BYTES - 300, "{length}");
+        (longest.sequence, longest.lowest_sequence) = (1, 0);
+        longest
+    }
+
+    #[test]
+    fn however_often_a_key_is_replaced_the_longest_document_can_be_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.create(None).unwrap();
+        for rotations in 0..MAX_EARLIER + 2 {
+            let answer = store.publish(longest(), None).unwrap();
+            assert_eq!(answer.earlier.len(), rotations.min(MAX_EARLIER));
+            let now = unix_now();
+            assert!(Answer::from_json(answer.to_json().as_bytes(), now).is_ok());
+            assert!(Answer::from_txt(&answer.to_txt().concat(), now).is_ok());
+            store.rotate(None).unwrap();
+        }
+    }
+
     #[test]
     fn what_nobody_would_read_is_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        store.create(None).unwrap();
-        let mut long = named("example.org");
-        for index in 0..16 {
-            let metadata = format!("{index}{}", "x".repeat(40));
-            long.metadata.insert(&format!("key {index}"), &metadata).unwrap();
-            let label = "x".repeat(60);
-            long.names.push(format!("n{index}.{label}.{label}.{label}.example.org"));
-        }
-        long.names.truncate(16);
-        let mut rotations = 0;
-        let refused = loop {
-            match store.publish(long.clone(), None) {
-                Ok(answer) => {
-                    let now = unix_now();
-                    assert!(Answer::from_json(answer.to_json().as_bytes(), now).is_ok());
-                    assert!(Answer::from_txt(&answer.to_txt().concat(), now).is_ok());
-                }
-                Err(error) => break error,
-            }
-            rotations += 1;
-            assert!(rotations < 8, "documents of so many keys are too long together");
-            store.rotate(None).unwrap();
-        };
+        let netid = store.create(None).unwrap();
+        // The last document of a key before, with all that it said.
+        let mut last = longest();
+        last.hints.pop();
+        last.successor = Some(netid);
+        let last = EntityDocument::sign(&crate::generate_key(), last).unwrap();
+        private_file::replace(&store.earlier_path(), last.to_text().as_bytes()).unwrap();
+        let refused = store.publish(longest(), None).unwrap_err();
         assert_eq!(refused.code(), "answer_too_long");
-        assert!(refused.to_string().contains(&rotations.to_string()), "{refused}");
+        assert!(refused.to_string().contains("with 1 documents of keys before"), "{refused}");
         store.publish(named("example.org"), None).unwrap_or_else(|error| panic!("{error}"));
     }
 

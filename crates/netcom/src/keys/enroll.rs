@@ -122,6 +122,8 @@ impl IdentityStore {
     /// The proof is not this node's or not valid now, the directory is somebody else already, or
     /// has a newer proof.
     pub fn accept(&self, proof: &Representation, replace: bool) -> Result<NetId, EnrollError> {
+        // Nobody makes the directory somebody else between what is looked at and what is written.
+        let _guard = Guard::take(self.directory().path())?;
         let (netid, node) = (proof.netid(), self.node_key_or_new()?.peer_id());
         proof
             .verify(&node, unix_now(), None)
@@ -156,14 +158,15 @@ impl IdentityStore {
         delegations: u8,
         passphrase: Option<&Passphrase>,
     ) -> Result<Representation, EnrollError> {
+        let guard = Guard::take(self.directory().path())?;
         let netid = self.show()?.netid.ok_or(EnrollError::NotAllowed)?;
         if let Some(&asked) = request.netid().filter(|asked| **asked != netid) {
             return Err(EnrollError::OtherEntity { asked, netid });
         }
-        let guard = Guard::take(self.directory().path())?;
         let mut register = Register::read(self.directory().path())?;
         let (now, node) = (unix_now(), *request.peer_id());
         let by = self.admitting(passphrase)?;
+        register.raise(by.least());
         let number = register.next_sequence(unix_millis()).max(by.least());
         let proof = by.admit(node, &terms(number, now, seconds).delegations(delegations))?;
         let device = Device {
@@ -247,9 +250,10 @@ impl IdentityStore {
             let terms = terms.delegations(device.delegations);
             let proof = Representation::issue(key, device.peer_id, &terms);
             let file = self.renewed_path(device.peer_id);
-            private_file::replace(&file, proof.to_text().as_bytes())?;
             renewed.push(Renewed { device, proof, file });
         }
+        let texts = renewed.iter().map(|it| (it.file.clone(), it.proof.to_text()));
+        private_file::replace_all(&folder, texts)?;
         Ok(renewed)
     }
 
@@ -336,6 +340,12 @@ impl EnrollError {
             | Self::TooLong { .. }
             | Self::Document(_) => None,
         }
+    }
+
+    /// Whether the same call can work later without anything being repaired.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Key(error) if error.is_retryable())
     }
 }
 
@@ -454,6 +464,22 @@ mod tests {
         let shown = keys.issuer.unwrap().issue(peer, unix_now()).unwrap();
         assert_eq!(shown.delegations(), 2);
         shown.verify(&peer, unix_now(), None).unwrap();
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_behind_counts_on_above_what_lets_it_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let [owner, laptop, phone] =
+            ["owner", "laptop", "phone"].map(|name| store(folder.path(), name));
+        owner.create(None).unwrap();
+        let mut register = Register::default();
+        register.raise(unix_millis() + 1000 * 1000 * DAY);
+        Guard::take(owner.directory().path()).unwrap().write(&register).unwrap();
+        let proof = owner.admit(&laptop.enroll(None, "").unwrap(), DAY, 2, None).unwrap();
+        laptop.accept(&proof, false).unwrap();
+        laptop.admit(&phone.enroll(None, "").unwrap(), DAY, 1, None).unwrap();
+        let mut register = Register::read(laptop.directory().path()).unwrap();
+        assert!(register.next_sequence(unix_millis()) > proof.sequence() + 1);
     }
 
     #[test]

@@ -160,6 +160,10 @@ impl KeyFileError {
     /// Whether the same call can work later without anything being repaired.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Memory)
+        match self {
+            Self::File(error) => error.is_retryable(),
+            Self::Memory => true,
+            _ => false,
+        }
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Armor as _, KeyFileError, Passphrase,
-    devices::Register,
+    devices::{Guard, Register},
     file::{self, KeyFile, Purpose},
     try_generate_key,
 };
@@ -159,6 +159,8 @@ impl IdentityStore {
         lock: Option<&DataDirLock>,
         passphrase: Option<&Passphrase>,
     ) -> Result<ProcessKeys, KeyFileError> {
+        // Whoever writes a proof must see the key that others may be replacing.
+        let _guard = lock.map(|_| Guard::take(self.directory.path())).transpose()?;
         let file = present(self.identity())?;
         let Some(file) = file.filter(|file| passphrase.is_some() || !file.is_sealed()) else {
             return self.process_keys_without_identity(lock);
@@ -196,7 +198,7 @@ impl IdentityStore {
                 return false;
             }
             let subject = stored.as_ref().map(SecretKey::peer_id);
-            subject.is_some_and(|subject| proof.verify(&subject, unix_now(), None).is_ok())
+            subject.is_some_and(|subject| proof.verify(&subject, unix_now(), Some(lowest)).is_ok())
         });
         match (usable, stored, lock) {
             (Some(chain), Some(node), Some(_)) => {
@@ -207,6 +209,7 @@ impl IdentityStore {
                 let issuer = Issuer::Delegate { key, chain };
                 if issuer.issue(node.peer_id(), unix_now()).is_none() {
                     tracing::warn!(
+                        target: "netcom::setup",
                         netid = %issuer.netid(),
                         "This process speaks for nobody: the proof of its data directory is for \
                          the one node of it alone. Let it in again, with --delegations 1"
@@ -229,6 +232,7 @@ impl IdentityStore {
         key: &SecretKey,
         passphrase: Option<&Passphrase>,
     ) -> Result<NetId, KeyFileError> {
+        let _guard = Guard::take(self.directory.path())?;
         let path = self.identity_path();
         if self.has_identity() {
             return Err(PrivateFileError::Exists { path }.into());

@@ -1,8 +1,20 @@
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{Barrier, mpsc},
+    thread,
+    time::Duration,
+};
 
+use netcom_discovery::private_file;
 use netcom_identity::{MAX_DELEGATIONS, Representation, RepresentationError};
 
-use super::*;
+use super::{
+    devices::{Guard, Register},
+    file::Purpose,
+    *,
+};
 use crate::{clock::unix_now, data_dir::DataDir};
 
 fn store(folder: &Path) -> IdentityStore {
@@ -102,6 +114,75 @@ fn without_a_proof_a_locked_identity_asks_for_its_passphrase() {
     store.process_keys(Some(&lock), Some(&passphrase("words"))).unwrap();
     assert!(proof.exists(), "giving it once renews the proof");
     store.process_keys(Some(&lock), None).unwrap();
+}
+
+#[test]
+fn a_proof_that_was_taken_back_here_lets_no_node_speak_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    store.create(Some(&passphrase("words"))).unwrap();
+    let path = store.directory().path();
+    let mut register = Register::read(path).unwrap();
+    register.take_back(store.proof().unwrap().unwrap().sequence() + 1);
+    Guard::take(path).unwrap().write(&register).unwrap();
+    for lock in [None, Some(store.directory().lock().unwrap())] {
+        let refused = store.process_keys(lock.as_ref(), None).unwrap_err();
+        assert_eq!(refused.code(), "passphrase_missing");
+    }
+}
+
+#[test]
+fn of_a_key_and_somebody_elses_proof_that_come_at_once_one_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = store(folder.path());
+    owner.create(None).unwrap();
+    for round in 0..20 {
+        let path = folder.path().join(format!("device-{round}"));
+        let device = IdentityStore::new(DataDir::open(path).unwrap());
+        let proof = owner.admit(&device.enroll(None, "").unwrap(), 3600, 1, None).unwrap();
+        let start = Barrier::new(2);
+        let (is_created, is_accepted) = thread::scope(|scope| {
+            let creating = scope.spawn(|| {
+                start.wait();
+                device.create(None).is_ok()
+            });
+            start.wait();
+            let is_accepted = device.accept(&proof, false).is_ok();
+            (creating.join().unwrap(), is_accepted)
+        });
+        assert_ne!(is_created, is_accepted);
+    }
+}
+
+#[test]
+fn a_node_that_starts_while_the_key_is_being_replaced_speaks_by_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    store.create(None).unwrap();
+    let new = generate_key();
+    let lock = store.directory().lock().unwrap();
+    let guard = Guard::take(store.directory().path()).unwrap();
+    let (started, starting) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(|| started.send(store.process_keys(Some(&lock), None)).unwrap());
+        let early = starting.recv_timeout(Duration::from_millis(100));
+        assert!(early.is_err(), "it waits for who is replacing the key");
+        let text = file::plain(&new, Purpose::Identity);
+        let path = store.directory().path().join("identity.key");
+        private_file::replace(&path, text.as_bytes()).unwrap();
+        drop(guard);
+    });
+    let keys = starting.recv().unwrap().unwrap();
+    assert_eq!(keys.issuer.unwrap().netid(), new.net_id());
+    assert_eq!(store.proof().unwrap().unwrap().netid(), new.net_id());
+}
+
+#[test]
+fn a_directory_that_another_process_changes_is_worth_trying_again() {
+    let held = || KeyFileError::from(PrivateFileError::Busy { path: PathBuf::from("lock") });
+    assert!(held().is_retryable() && EnrollError::from(held()).is_retryable());
+    assert!(KeyFileError::Memory.is_retryable() && !KeyFileError::TooManyDevices.is_retryable());
+    assert!(!EnrollError::NotAllowed.is_retryable());
 }
 
 #[test]
