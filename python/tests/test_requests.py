@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import warnings
+import weakref
 
 import pytest
 
@@ -113,6 +114,38 @@ async def test_a_handler_is_cancelled_when_its_caller_gives_up(settings, how):
             await ended.wait()
         with pytest.raises((asyncio.CancelledError, TimeoutError, ConnectionError)):
             await asking
+
+
+async def test_a_cancelled_handler_is_kept_until_it_has_cleaned_up(pair):
+    server, connection = pair
+    began, cleaning, cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    releases = weakref.WeakSet()
+
+    @server.on_request
+    async def answer(request):
+        released = asyncio.Event()
+        releases.add(released)
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await released.wait()
+            cleaned.set()
+
+    asking = asyncio.create_task(connection.request(b"?"))
+    async with asyncio.timeout(30):
+        await began.wait()
+        gc.collect()
+        asking.cancel()
+        await cleaning.wait()
+        # The handler and what it waits for hold each other, and the test holds neither.
+        gc.collect()
+        [released] = releases
+        released.set()
+        await cleaned.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_a_handler_that_cancels_itself_harms_nobody_else(pair):

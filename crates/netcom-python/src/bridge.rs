@@ -194,7 +194,7 @@ impl Bridge {
         };
         let event_loop = self.event_loop.bind(py);
         for number in woken {
-            let waiting = self.waiting.lock().remove(&number);
+            let waiting = self.woken(py, number);
             if let Some(Err(error)) = waiting.map(|waiting| waiting.wake(py)) {
                 error.write_unraisable(py, Some(event_loop));
             }
@@ -206,6 +206,16 @@ impl Bridge {
             if let Err(error) = call.start(event_loop) {
                 error.write_unraisable(py, Some(event_loop));
             }
+        }
+    }
+
+    /// What a number stands for. The future is done with; the task is kept until it is forgotten,
+    /// since a handler that is cancelled may wait for what it cleans up.
+    fn woken(&self, py: Python<'_>, number: u64) -> Option<Waiting> {
+        let mut waiting = self.waiting.lock();
+        match waiting.get(&number)? {
+            Waiting::Future(_) => waiting.remove(&number),
+            Waiting::Handler(task) => Some(Waiting::Handler(task.clone_ref(py))),
         }
     }
 
