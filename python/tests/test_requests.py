@@ -193,6 +193,9 @@ async def test_what_is_never_awaited_is_warned_of(pair):
         with pytest.warns(RuntimeWarning, match=f"{name} was never awaited"):
             getattr(connection, name.removeprefix("Connection."))()
         gc.collect()
+    with pytest.warns(RuntimeWarning, match="bytes_stream was never awaited") as warned:
+        connection.bytes_stream().__await__()
+    assert len(warned) == 1
     with pytest.warns(RuntimeWarning, match="request was never awaited") as warned:
         with pytest.raises(ZeroDivisionError):
             print(connection.request(b"?"), 1 // 0)
