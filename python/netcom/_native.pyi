@@ -674,10 +674,10 @@ def read_entry(directory: Any, name: str, answer: str, at: SupportsIndex | None)
     Checks what a directory gave for a name, as of a second since 1970, by default now.
     """
 
-def sign_document(netid: NetID, names: SupportsGetItem[int, str], days: SupportsIndex, hints: SupportsGetItem[int, str], successor: Any | None) -> str:
+def sign_document(netid: NetID, names: SupportsGetItem[int, str], days: SupportsIndex, hints: SupportsGetItem[int, str], successor: Any | None, sequence: SupportsIndex | None) -> str:
     """
     Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
-    the JSON that web servers and directories take.
+    the JSON that web servers and directories take. Its number is by default the time.
     """
 
 def sign_entry(directory: NetID, name: str, document: str, seconds: SupportsIndex) -> str:

@@ -29,15 +29,18 @@ def sign_document(
     days: int = 90,
     hints: Iterable[Multiaddr | str] = (),
     successor: NetID | None = None,
+    sequence: int | None = None,
 ) -> str:
     """Signs that names lead to ``netid``, which is here with its secret: at most one domain, which
     comes first, and names of directories. ``hints`` are addresses of its nodes. ``successor`` takes
-    the place of ``netid``, which speaks for nobody from then on.
+    the place of ``netid``, which speaks for nobody from then on. ``sequence`` is the document's
+    number, by default the seconds since 1970: it takes the place of those with lower ones.
 
     What it returns is what a directory takes, and what a domain serves. It knows nothing of proofs
     that were taken back and of keys before: for those, ``netcom id publish`` where that was done.
     """
-    return _native.sign_document(netid, list(names), days, [str(hint) for hint in hints], successor)
+    texts = [str(hint) for hint in hints]
+    return _native.sign_document(netid, list(names), days, texts, successor, sequence)
 
 
 def read_document(text: str) -> Document:

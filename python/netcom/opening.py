@@ -39,19 +39,21 @@ class Opening(Coroutine[Any, Any, T], Generic[T]):
     It is a coroutine in every other respect, so it can also be made a task.
     """
 
-    __slots__ = ("_coroutine", "_opened", "_operation", "_wrap")
+    __slots__ = ("_begun", "_opened", "_operation", "_wrap")
 
     def __init__(self, operation: Any, wrap: Callable[[Any], T]) -> None:
         self._operation = operation
         self._wrap = wrap
-        self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._begun: Generator[Any, Any, T] | None = None
         self._opened: T | None = None
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._begin().__await__()
+        # A generator does nothing before its first step, and is silent if none is ever taken: it is
+        # the operation that warns then.
+        return self._wrap((yield from self._operation.__await__()))
 
     async def __aenter__(self) -> T:
-        self._opened = await self._begin()
+        self._opened = await self
         return self._opened
 
     async def __aexit__(
@@ -65,23 +67,15 @@ class Opening(Coroutine[Any, Any, T], Generic[T]):
 
     def send(self, value: Any) -> Any:
         """Part of being a coroutine."""
-        return self._begin().send(value)
+        if self._begun is None:
+            self._begun = self.__await__()
+        return self._begun.send(value)
 
     def throw(self, kind: Any, value: Any = None, trace: Any = None) -> Any:
         """Part of being a coroutine."""
-        begun = self._coroutine or self._operation
+        begun = self._begun or self._operation
         return begun.throw(value if value is not None else kind)
 
     def close(self) -> None:
         """Part of being a coroutine: gives up what was not opened yet."""
-        (self._coroutine or self._operation).close()
-
-    def _begin(self) -> Coroutine[Any, Any, T]:
-        # Not before somebody awaits it: until then it is the operation that would be forgotten.
-        if self._coroutine is None:
-            self._coroutine = _open(self._operation, self._wrap)
-        return self._coroutine
-
-
-async def _open(operation: Any, wrap: Callable[[Any], T]) -> T:
-    return wrap(await operation)
+        (self._begun or self._operation).close()

@@ -11,7 +11,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
+
+from netcom import Node
 
 
 def kept():
@@ -62,6 +65,75 @@ async def test_t_40_cancelled_at_random_nothing_is_lost_and_nothing_kept(pair):
     assert native_after - native < 100_000 * 16
     assert objects_after - objects < 10_000
     assert await connection.request(b"still here") == b"still here"
+
+
+async def give_up_many(server):
+    """Asks a hundred times, and gives up when it has all arrived; returns how many bytes that
+    were, of which the server's node knows nothing any more."""
+    body, rounds, together = bytes(1 << 18), 10, 10
+    async with Node.create(discovery="off") as node, node.connect(server.ticket) as connection:
+
+        def received():
+            sessions = server.commander.sessions()
+            return sum(session.bytes_received for session in sessions)
+
+        def held():
+            streams = server.commander.streams()
+            return [stream for stream in streams if stream.peer_id == node.peer_id]
+
+        async with asyncio.timeout(60):
+            for _ in range(rounds):
+                wanted = received() + together * len(body)
+                asking = [asyncio.create_task(connection.request(body)) for _ in range(together)]
+                while received() < wanted:
+                    await connection.ping()
+                for request in asking:
+                    request.cancel()
+                outcomes = await asyncio.gather(*asking, return_exceptions=True)
+                assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+                while held():
+                    await connection.ping()
+    return rounds * together * len(body)
+
+
+async def test_what_was_given_up_while_the_loop_was_blocked_is_not_kept_and_does_not_begin(pair):
+    server, connection = pair
+    begun, arrived = [], []
+
+    @server.on_request
+    async def answer(request):
+        begun.append(request.body)
+        return request.body
+
+    def ask():
+        arrived.append(asyncio.run(give_up_many(server)))
+
+    native, _ = kept()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    native_after, _ = kept()
+    assert native_after - native < arrived[0] / 4
+    assert await connection.request(b"still here") == b"still here"
+    assert begun == [b"still here"]
+
+
+def test_what_was_given_up_after_the_loop_ended_is_not_kept():
+    async def serve():
+        node = await Node.create(discovery="off", listen=["/ip4/127.0.0.1/tcp/0"])
+
+        @node.on_request
+        async def answer(request):
+            raise AssertionError("there is no loop that answers")
+
+        return node
+
+    server = asyncio.run(serve())
+    native, _ = kept()
+    arrived = asyncio.run(give_up_many(server))
+    native_after, _ = kept()
+    asyncio.run(server.close())
+    assert native_after - native < arrived / 4
 
 
 async def test_python_that_holds_its_lock_delays_no_traffic_of_the_core(pair):

@@ -1,6 +1,7 @@
 """Errors are of netcom's base and of the builtin that people catch, and say what to do."""
 
 import asyncio
+import fcntl
 import pickle
 import re
 from pathlib import Path
@@ -64,6 +65,19 @@ def test_files_of_keys_fail_as_files_do(tmp_path):
     with pytest.raises(PermissionError) as shown:
         identity.admit(request)
     assert isinstance(shown.value, netcom.KeyFileDenied)
+
+
+def test_a_file_that_another_process_has_is_worth_another_try(tmp_path):
+    alice = Identity(tmp_path / "alice")
+    alice.create()
+    request = Identity(tmp_path / "bob").enroll()
+    with (tmp_path / "alice/devices.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(netcom.KeyFileError) as busy:
+            alice.admit(request)
+        assert busy.value.code == "file_busy"
+        assert busy.value.retryable
+    assert alice.admit(request)
 
 
 async def test_a_data_directory_that_is_open_to_others_is_a_permission_error(settings, tmp_path):

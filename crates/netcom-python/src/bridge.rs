@@ -8,7 +8,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     mem,
     sync::{
         Arc,
@@ -40,12 +40,14 @@ pub(crate) struct Bridge {
     event_loop: Py<PyAny>,
 }
 
-/// At most a number for each operation that waits, and a number and a call for each handler the
-/// node lets run.
+/// At most a number for each operation that waits and each handler that was started, and a call for
+/// each handler the node lets run: what a caller gives up before it was started goes with it, also
+/// where the loop is blocked or has ended.
 #[derive(Default)]
 struct Queue {
     woken: Vec<u64>,
-    calls: VecDeque<Call>,
+    /// By the number of the handler to be, and so in the order they came.
+    calls: BTreeMap<u64, Call>,
 }
 
 /// What is woken on a loop.
@@ -143,10 +145,17 @@ impl Bridge {
         drop(waiting);
     }
 
-    /// Brings a call of a handler to the loop.
-    pub(crate) fn call(self: &Arc<Self>, call: Call) {
-        self.queue.lock().calls.push_back(call);
+    /// Brings a call of a handler to the loop, under the number of the handler to be.
+    pub(crate) fn call(self: &Arc<Self>, number: u64, call: Call) {
+        self.queue.lock().calls.insert(number, call);
         self.tell();
+    }
+
+    /// Takes back a call that was not started. False if it was.
+    pub(crate) fn take_back(&self, number: u64) -> bool {
+        // Dropped after the lock is gone: what it holds has locks of its own.
+        let call = self.queue.lock().calls.remove(&number);
+        call.is_some()
     }
 
     fn tell(self: &Arc<Self>) {
@@ -179,18 +188,34 @@ impl Bridge {
             let _ = (&*watched).read(&mut [0]);
         }
         self.is_told.store(false, Ordering::Release);
-        let Queue { woken, calls } = mem::take(&mut *self.queue.lock());
+        let (woken, calls) = {
+            let mut queue = self.queue.lock();
+            (mem::take(&mut queue.woken), queue.calls.len())
+        };
         let event_loop = self.event_loop.bind(py);
         for number in woken {
-            let waiting = self.waiting.lock().remove(&number);
+            let waiting = self.woken(py, number);
             if let Some(Err(error)) = waiting.map(|waiting| waiting.wake(py)) {
                 error.write_unraisable(py, Some(event_loop));
             }
         }
-        for call in calls {
+        // As many as there were, so that the loop goes on. Each stays in the queue until its turn,
+        // so that its caller can take it back.
+        for _ in 0..calls {
+            let Some((_, call)) = self.queue.lock().calls.pop_first() else { break };
             if let Err(error) = call.start(event_loop) {
                 error.write_unraisable(py, Some(event_loop));
             }
+        }
+    }
+
+    /// What a number stands for. The future is done with; the task is kept until it is forgotten,
+    /// since a handler that is cancelled may wait for what it cleans up.
+    fn woken(&self, py: Python<'_>, number: u64) -> Option<Waiting> {
+        let mut waiting = self.waiting.lock();
+        match waiting.get(&number)? {
+            Waiting::Future(_) => waiting.remove(&number),
+            Waiting::Handler(task) => Some(Waiting::Handler(task.clone_ref(py))),
         }
     }
 

@@ -48,7 +48,7 @@ impl Document {
 }
 
 /// Signs that names lead to the entity whose secret `netid` holds, for so many days, and returns
-/// the JSON that web servers and directories take.
+/// the JSON that web servers and directories take. Its number is by default the time.
 #[pyfunction]
 pub(crate) fn sign_document(
     py: Python<'_>,
@@ -57,11 +57,12 @@ pub(crate) fn sign_document(
     days: u32,
     hints: Vec<String>,
     successor: Option<&Bound<'_, PyAny>>,
+    sequence: Option<u64>,
 ) -> PyResult<String> {
     let now = now();
     let expires = now.plus_seconds(u64::from(days) * 24 * 3600);
     // By time, so that a later one replaces it.
-    let mut description = EntityDescription::new(now.0, expires);
+    let mut description = EntityDescription::new(sequence.unwrap_or(now.0), expires);
     description.names = names;
     for hint in hints {
         description.hints.push(hint.parse().map_err(|error| bad_name(py, &error))?);

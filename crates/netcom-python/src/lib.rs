@@ -6,9 +6,9 @@
 //! Rust future, wrapped as an `Operation` that asyncio awaits like a
 //! coroutine: its first step polls the future at once, on the loop's own thread and without
 //! Python's lock, and most steps that find data or room end there. What has to wait is woken by
-//! the core through a queue and one byte in a socket the loop watches (`bridge.rs`); one
-//! callback then lets all go on that were woken meanwhile. Dropping an operation, as cancellation
-//! does, drops the future.
+//! the core through a queue and one byte in a pipe the loop watches (`bridge.rs`); one callback
+//! then lets all go on that were woken meanwhile. Dropping an operation, as cancellation does,
+//! drops the future.
 //!
 //! # Panics
 //! A panic of the core ends the one operation and reaches Python as `PanicException`; none crosses

@@ -31,7 +31,8 @@ pub(crate) struct Call {
     reply: Reply,
 }
 
-/// The core's side of a call. Dropped before the answer, it cancels the handler's task.
+/// The core's side of a call. Dropped before the answer, it takes the call back, or cancels the
+/// handler's task.
 struct Asking {
     answer: oneshot::Receiver<Answer>,
     task: Arc<Waiter>,
@@ -87,7 +88,7 @@ impl Handler {
         let task = Waiter::new(Arc::clone(&self.bridge));
         let reply = Reply { answer: Mutex::new(Some(sender)), task: Arc::clone(&task) };
         let mut asking = Asking { answer, task, is_over: false };
-        self.bridge.call(Call { start: self.start, asked, reply });
+        self.bridge.call(asking.task.number(), Call { start: self.start, asked, reply });
         let answer = (&mut asking.answer).await;
         asking.is_over = true;
         let gone = || HandlerError::new("gone", "the handler's loop ended before it answered");
@@ -113,9 +114,11 @@ impl Handler {
 impl Drop for Asking {
     fn drop(&mut self) {
         if !self.is_over {
-            // Before the wake-up: a call that was not started by then is not started any more.
+            // Before all else: a call that has left the queue, but was not started, will not be.
             self.answer.close();
-            self.task.wake_by_ref();
+            if !self.task.bridge().take_back(self.task.number()) {
+                self.task.wake_by_ref();
+            }
         }
     }
 }
