@@ -90,14 +90,9 @@ explained! {
     CreateError: CreateError::is_retryable;
     ConnectError: ConnectError::is_retryable;
     DiscoverError: |_| true;
-    EnrollError: |error| is_passing(error.code());
+    EnrollError: EnrollError::is_retryable;
     OpenError: OpenError::is_retryable;
     StreamError: StreamError::is_retryable;
-}
-
-/// Whether what went wrong passes by itself: another process has the file, or the memory.
-fn is_passing(code: &str) -> bool {
-    matches!(code, "file_busy" | "memory")
 }
 
 impl Explained for RequestError {
