@@ -177,8 +177,8 @@ impl Drop for Kept {
 /// What a session is charged for its tables, its links' buffers and its smallest flows; an idle
 /// one takes 16 KiB over TCP and 57 KiB over QUIC.
 const SESSION: u64 = 64 << 10;
-/// From so much on a fall is worth the milliseconds that giving memory back takes; the allocator
-/// holds several times as much by then.
+/// From so much on a fall is worth the time that giving memory back takes; the allocator may hold
+/// several times as much by then.
 pub(super) const MUCH: u64 = 4 << 20;
 /// What must be left for another session to be let in.
 const NEWCOMER: u64 = 1 << 20;

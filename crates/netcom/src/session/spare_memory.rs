@@ -1,6 +1,6 @@
 //! What sessions gave back goes back to the system.
 //!
-//! glibc keeps freed memory for later: after a crowd of sessions came and went, 190 MiB stayed
+//! glibc keeps freed memory for later: after a crowd of sessions came and went, tens of MiB stayed
 //! resident of which 4 were in use, since what is small and stays lies between what is gone. The
 //! allocator is asked for it when much less is used than before. Other C libraries give memory back
 //! by themselves, or have nothing to ask.
