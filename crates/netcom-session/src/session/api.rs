@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     Session,
     event::{DatagramError, IncomingStream, OpenError, Progress, ReadError, ReadState, WriteError},
+    receive_flow::Room,
     send::{Mark, Written},
     stream::Stream,
 };
@@ -18,7 +19,7 @@ use crate::{
 impl Session {
     /// Sets the session's share of its process's memory: it grants at most so much to the peer,
     /// half of it by windows that grow, and keeps at most half as much until it is acknowledged.
-    /// Beyond that windows stay, streams of the peer are refused with [`Code::OVERLOADED`] and
+    /// Beyond that no window grows, streams of the peer are refused with [`Code::OVERLOADED`] and
     /// writers wait. What was granted or taken before stands. Default: no limit but the config's.
     pub fn limit_memory(&mut self, share: u64) {
         self.core.share = share;
@@ -220,8 +221,12 @@ impl Session {
         now: Time,
     ) -> Result<ReadState, ReadError> {
         self.advance(now);
-        let (max_window, rtt) = (self.core.config.max_window, self.core.rtt);
-        let spare = self.core.spare_grant();
+        let room = Room {
+            max_window: self.core.config.max_window,
+            spare: self.core.spare_grant(),
+            fair: self.core.fair_window(),
+        };
+        let rtt = self.core.rtt;
         let ended = self.core.ended.as_ref().map(|closed| closed.code);
         let outcome = self.core.change_stream(id, |stream| {
             let Some(receive) = stream.receive(flow, now) else {
@@ -231,7 +236,7 @@ impl Session {
                 return (Err(ReadError::Stopped), false);
             }
             let taken = receive.read(max, chunks);
-            let credit = taken > 0 && receive.update_window(max_window, spare, rtt, now);
+            let credit = taken > 0 && receive.update_window(room, rtt, now);
             let state = if receive.is_finished() {
                 Ok(ReadState::Finished)
             } else if taken > 0 || receive.has_bytes() {

@@ -227,25 +227,23 @@ impl Core {
 
     /// Wakes the reader, and widens the window of a flow that carries data.
     fn after_data(&mut self, id: StreamId, flow: Flow) {
-        let (spare, first) = (self.spare_grant(), self.config.first_window);
+        let room = self.first_window();
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let errors_ended = stream.receive_errors_ended;
-        let mut may_widen = false;
+        let mut wider = None;
         for readable in [Flow::Data, Flow::Error] {
             let Some(receive) = stream.receive_existing(readable) else { continue };
-            may_widen |= flow == readable
-                && flow == Flow::Data
-                && receive.has_bytes()
-                && first > receive.window()
-                && first - receive.window() <= spare / 2;
+            if flow == readable && flow == Flow::Data && receive.has_bytes() {
+                wider = Some(room).filter(|window| *window > receive.window());
+            }
             let wakes = receive.is_readable() || (readable == Flow::Error && errors_ended);
             if wakes && std::mem::take(&mut receive.reader_waits) {
                 self.events.push_back(Event::Readable(id, readable));
             }
         }
-        if may_widen
+        if let Some(window) = wider
             && self.change_stream(id, |stream| {
-                stream.receive_existing(flow)?.widen(first).then_some(())
+                stream.receive_existing(flow)?.widen(window).then_some(())
             }) == Some(Some(()))
         {
             self.queue_credit(id, flow);

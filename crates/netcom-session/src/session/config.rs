@@ -14,7 +14,7 @@ pub struct Config {
     pub receive_budget: u64,
     /// The widest window of one flow. Default: 16 MiB.
     pub max_window: u64,
-    /// A data flow's window once it carries data. Default: 256 KiB.
+    /// A data flow's window once it carries data, where few others do. Default: 256 KiB.
     pub first_window: u64,
     /// Streams a peer may have open at the start. Default: 64.
     pub initial_streams: u64,
@@ -61,6 +61,9 @@ impl Config {
 pub(crate) const DATA_FLOOR: u64 = 16 << 10;
 /// Bytes an error flow may always carry, from OPEN on.
 pub(crate) const ERROR_FLOOR: u64 = 4 << 10;
+/// A data flow's window once it carries data, where many others do: two full frames over TCP. As
+/// many streams as a peer may have by default fit the budget so.
+pub(crate) const TURN_WINDOW: u64 = 32 << 10;
 /// Streams a side may open before it has heard the other's HELLO.
 pub(crate) const EARLY_STREAMS: u64 = 16;
 /// Bytes a side may send before it has heard the other's HELLO.

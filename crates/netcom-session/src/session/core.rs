@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::{
     config::{
         BLOCKED_AFTER, BLOCKED_PAUSE, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS,
-        ERROR_FLOOR, FINALS_WAIT,
+        ERROR_FLOOR, FINALS_WAIT, TURN_WINDOW,
     },
     datagram::Datagrams,
     event::{Closed, Event},
@@ -408,13 +408,32 @@ impl Core {
         }
     }
 
-    /// What may still be granted beyond the floors of streams the peer may yet open. Half of the
-    /// session's share is for floors alone.
+    /// What may still be granted beyond the floors of streams the peer may yet open.
     pub(crate) fn spare_grant(&self) -> u64 {
+        self.window_budget().saturating_sub(self.granted)
+    }
+
+    /// What may be granted beyond those floors. Half of the session's share is for floors alone.
+    fn window_budget(&self) -> u64 {
         let open = self.streams.len() as u64;
         let floors = self.config.max_streams.saturating_sub(open) * (DATA_FLOOR + ERROR_FLOOR);
         let budget = self.config.receive_budget.saturating_sub(floors);
-        budget.min(self.share / 2).saturating_sub(self.granted)
+        budget.min(self.share / 2)
+    }
+
+    /// The window of a flow that carries data: a wide one if there is room, else one that holds a
+    /// turn of its sender, else the floor.
+    pub(crate) fn first_window(&self) -> u64 {
+        let (first, spare) = (self.config.first_window, self.spare_grant());
+        let fits = |window: &u64| window.saturating_sub(DATA_FLOOR) <= spare / 2;
+        [first, first.min(TURN_WINDOW)].into_iter().find(fits).unwrap_or(DATA_FLOOR)
+    }
+
+    /// The window that every stream could have, which those that have more are narrowed to where
+    /// others have less than a turn.
+    pub(crate) fn fair_window(&self) -> u64 {
+        let each = self.window_budget() / self.streams.len().max(1) as u64;
+        each.max(TURN_WINDOW)
     }
 
     /// Whether another stream's floors fit.

@@ -7,7 +7,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{config::MAX_FLOW_GAPS, event::Violation};
+use super::{
+    config::{MAX_FLOW_GAPS, TURN_WINDOW},
+    event::Violation,
+};
 use crate::{Code, Time, wire::Payload};
 
 /// Bytes from the peer, in order for the reader, with gaps until those are filled.
@@ -69,6 +72,17 @@ impl Waiting {
             Self::Joined(bytes) => bytes.freeze(),
         }
     }
+}
+
+/// What a session leaves the window of one flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// The widest one.
+    pub(crate) max_window: u64,
+    /// What the session may still grant.
+    pub(crate) spare: u64,
+    /// The window that every stream could have.
+    pub(crate) fair: u64,
 }
 
 /// What a frame changed.
@@ -218,30 +232,32 @@ impl ReceiveFlow {
         dropped
     }
 
-    /// Whether giving new credit is due, and widens the window where the reader empties it within
-    /// two round trips. `spare` is what the session may still grant.
-    pub(crate) fn update_window(
-        &mut self,
-        max_window: u64,
-        spare: u64,
-        rtt: Duration,
-        now: Time,
-    ) -> bool {
+    /// Whether giving new credit is due. Widens the window where the reader empties it within two
+    /// round trips, and narrows one that is wider than others' where those have no room.
+    pub(crate) fn update_window(&mut self, room: Room, rtt: Duration, now: Time) -> bool {
         if self.final_size.is_some() || self.is_stopped {
             return false;
         }
         let mut grew = false;
         if self.read - self.window_read >= self.window {
-            let wider = (self.window * 2).min(max_window);
+            let wider = (self.window * 2).min(room.max_window);
             let quick = now.since(self.window_began) <= rtt.max(MIN_TUNING_RTT) * 2;
-            if quick && wider > self.window && wider - self.window <= spare / 2 {
+            if quick && wider > self.window && wider - self.window <= room.spare / 2 {
                 self.window = wider;
                 grew = true;
             }
             self.window_began = now;
             self.window_read = self.read;
         }
-        grew || (self.read + self.window).saturating_sub(self.max) >= self.window / 4
+        if self.is_credit_due() && room.spare < TURN_WINDOW && self.window > room.fair {
+            self.window = (self.window / 2).max(room.fair);
+        }
+        grew || self.is_credit_due()
+    }
+
+    /// Whether a quarter of the window was read since credit was given last.
+    fn is_credit_due(&self) -> bool {
+        (self.read + self.window).saturating_sub(self.max) >= self.window / 4
     }
 
     /// Raises the window to `window` if it is narrower. Returns whether it was.
@@ -604,9 +620,27 @@ mod tests {
             let mut flow = flow();
             flow.receive(0, Bytes::from(vec![1; 1000]), false).expect("within credit");
             assert_eq!(read_all(&mut flow).len(), 1000);
-            assert!(flow.update_window(1 << 20, 1 << 20, rtt, Time(0) + pause));
+            let room = Room { max_window: 1 << 20, spare: 1 << 20, fair: 1 << 20 };
+            assert!(flow.update_window(room, rtt, Time(0) + pause));
             assert_eq!(flow.window(), if grows { 2000 } else { 1000 });
             assert_eq!(flow.announce(), 1000 + flow.window());
+        }
+    }
+
+    #[test]
+    fn a_window_wider_than_others_is_halved_while_those_have_no_room_and_no_credit_is_lost() {
+        let (rtt, later) = (Duration::from_millis(1), Time(0) + Duration::from_secs(1));
+        for (spare, windows) in [(TURN_WINDOW, [1 << 18; 3]), (0, [1 << 17, 1 << 16, 50_000])] {
+            let room = Room { max_window: 1 << 20, spare, fair: 50_000 };
+            let mut flow = ReceiveFlow::new(1 << 18, Time(0));
+            for window in windows {
+                let all = usize::try_from(flow.max - flow.next).expect("a window");
+                flow.receive(flow.next, Bytes::from(vec![1; all]), false).expect("within credit");
+                read_all(&mut flow);
+                assert!(flow.update_window(room, rtt, later), "all credit was used");
+                assert_eq!(flow.window(), window);
+                assert_eq!(flow.announce(), flow.read + window);
+            }
         }
     }
 }

@@ -154,6 +154,47 @@ fn a_link_to_the_same_machine_holds_at_most_four_mebibytes_that_are_not_acknowle
 }
 
 #[test]
+fn streams_that_are_read_come_to_equal_windows_of_two_full_frames_where_the_budget_has_no_more() {
+    const STREAMS: u64 = 128;
+    let mut config = Config::default();
+    (config.receive_budget, config.max_streams) = (STREAMS * (32 << 10) + (64 << 10), STREAMS);
+    let (budget, mut pair) = (config.receive_budget, Pair::with(config, Duration::from_millis(1)));
+    let (handle, _) = pair.connect();
+    let mut transfers = Vec::new();
+    while transfers.len() < STREAMS as usize {
+        let opened = pair.run_until(MINUTE, |pair| {
+            while pair.session(B, 0).accept().is_some() {}
+            advance_all(pair, &mut transfers);
+            let (now, protocol) = (pair.now, Bytes::from_static(b"test/1"));
+            let opened = pair.session(A, handle).open(Class::Normal, protocol, now);
+            let stream = opened.as_ref().ok().copied();
+            let new = |stream| Transfer::new(A, [handle, 0], stream, pattern(4_000_000, 1));
+            transfers.extend(stream.map(new));
+            stream.is_some()
+        });
+        assert!(opened, "the limit of streams grows with use");
+    }
+    for _ in 0..300 {
+        advance_all(&mut pair, &mut transfers);
+        pair.run_for(Duration::from_millis(2));
+    }
+
+    // What comes while nobody reads is as much as the window holds.
+    let read: Vec<u64> = transfers.iter().map(|transfer| transfer.received.len() as u64).collect();
+    for _ in 0..50 {
+        transfers.iter_mut().for_each(|transfer| transfer.advance_writer_only(&mut pair));
+        pair.run_for(Duration::from_millis(2));
+    }
+    let granted = pair.session(B, 0).stats().granted_bytes;
+    assert!(granted <= budget, "{granted} of {budget}");
+    for (transfer, read) in transfers.iter().zip(read) {
+        let progress = pair.session(A, handle).send_progress(transfer.stream, Flow::Data);
+        let unread = progress.map_or(0, |progress| progress.sent) - read;
+        assert!((32_000..36_000).contains(&unread), "{unread} unread bytes");
+    }
+}
+
+#[test]
 fn one_byte_gaps_pinned_buffers_and_reset_floods_stay_inside_budget() {
     // Gaps of one flow.
     let mut hostile = Hostile::new();
