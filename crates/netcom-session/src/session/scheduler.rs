@@ -10,7 +10,7 @@ use crate::{Class, Flow, StreamId};
 ///
 /// Deficit round robin (Shreedhar and Varghese 1995) twice: over the classes with a quantum by
 /// weight, and over the protocols of a class with equal quanta; the streams of a protocol take
-/// turns frame by frame.
+/// turns of a frame or a few.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
     classes: [ClassQueue; 3],

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     batch::Batch,
-    config::LACK_BYTES,
+    config::{LACK_BYTES, TURN_WINDOW},
     core::Core,
     link::{Control, Item, Link, Phase},
     send::Mark,
@@ -80,7 +80,7 @@ impl Core {
                 && link.has_room_for_data()
                 && self.may_send(now)
             {
-                if !self.fill_data(link, batch, now) {
+                if !self.fill_turn(link, budget / 2, batch, now) {
                     break;
                 }
             }
@@ -163,25 +163,34 @@ impl Core {
         }
     }
 
-    /// Adds one frame of data. Returns whether there may be more.
-    fn fill_data(&mut self, link: &mut Link, batch: &mut Batch, now: Time) -> bool {
+    /// Adds what the flow whose turn it is may send at once: a frame, and more while all of them
+    /// have at most `most` bytes. So both ends meet a stream once for several frames: of many, each
+    /// is far from the processor when its turn comes. Returns whether there may be more.
+    fn fill_turn(&mut self, link: &mut Link, most: usize, batch: &mut Batch, now: Time) -> bool {
         let Some(turn) = self.scheduler.next() else { return false };
         let (id, flow) = (turn.stream, turn.flow);
-        let early = self.early.unwrap_or(u64::MAX);
-        let Some(sent) = self.data_frame(link, id, flow, early, batch, now) else {
-            // Nothing to send, or not before the peer's hello.
-            self.leave_line(id, flow);
+        let most = most.min(MAX_TURN);
+        let mut total = 0;
+        loop {
+            let Some(sent) = self.data_frame(link, id, flow, batch, now) else {
+                // Nothing to send, or not before the peer's hello.
+                self.leave_line(total, id, flow);
+                return true;
+            };
+            total += sent.length;
+            let goes_on = sent.has_more
+                && total + sent.length <= most
+                && link.has_room_for_data()
+                && self.may_send(now);
+            if goes_on {
+                continue;
+            }
+            self.scheduler.sent(total, sent.has_more);
+            if sent.is_blocked {
+                self.note_blocked(id, flow, now);
+            }
             return true;
-        };
-        if let Some(early) = &mut self.early {
-            *early -= sent.length as u64;
         }
-        self.spend(sent.length, now);
-        self.scheduler.sent(sent.length, sent.has_more);
-        if sent.is_blocked {
-            self.note_blocked(id, flow, now);
-        }
-        true
     }
 
     /// Adds the flow's next frame.
@@ -190,10 +199,10 @@ impl Core {
         link: &mut Link,
         id: StreamId,
         flow: Flow,
-        early: u64,
         batch: &mut Batch,
         now: Time,
     ) -> Option<Sent> {
+        let early = self.early.unwrap_or(u64::MAX);
         let stream = self.streams.get_mut(&id)?;
         let class = stream.class;
         // The description travels at offset 0, and never again once that was acknowledged.
@@ -222,15 +231,16 @@ impl Core {
         });
         link.sent(lane, Item::Data { stream: id, flow, piece, fin_errors }, now);
         send.is_scheduled = send.has_work();
-        Some(Sent {
-            length: piece.length,
-            has_more: send.is_scheduled,
-            is_blocked: send.is_blocked(),
-        })
+        let (has_more, is_blocked) = (send.is_scheduled, send.is_blocked());
+        if let Some(early) = &mut self.early {
+            *early -= piece.length as u64;
+        }
+        self.spend(piece.length, now);
+        Some(Sent { length: piece.length, has_more, is_blocked })
     }
 
-    fn leave_line(&mut self, id: StreamId, flow: Flow) {
-        self.scheduler.sent(0, false);
+    fn leave_line(&mut self, bytes: usize, id: StreamId, flow: Flow) {
+        self.scheduler.sent(bytes, false);
         self.mark_unscheduled(id, flow);
     }
 
@@ -293,6 +303,9 @@ pub(crate) fn link_update(
 
 /// Stream id, bits and offset of a DATA body at their longest.
 const DATA_OVERHEAD: usize = 8 + 1 + 8;
+/// Bytes of a flow's turn, if it is more than one frame: two full ones over TCP, as the window
+/// holds that many streams have.
+const MAX_TURN: usize = TURN_WINDOW as usize;
 /// How long the frames of many streams are.
 const UPCOMING_FRAME: usize = 16 << 10;
 /// Bytes of control frames that fit any batch.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use netcom_session::{Class, Event, Flow, LinkKind, State, wire::Frame};
+use bytes::{Bytes, BytesMut};
+use netcom_session::{
+    Batch, Class, Event, Flow, LaneId, LinkKind, State, StreamId,
+    wire::{self, Credit, Frame, FrameLimits},
+};
 
 use crate::harness::*;
 
@@ -38,6 +42,47 @@ fn data_flows_both_ways_on_every_kind_of_link() {
         pair.run_for(Duration::from_millis(50));
         assert_eq!(pair.session(B, 0).accept().map(|incoming| incoming.id), Some(stream));
         complete(&mut pair, &mut transfers, Duration::from_secs(60));
+    }
+}
+
+/// The streams of the data frames in a batch, in their order.
+fn streams_of(batch: &Batch) -> Vec<StreamId> {
+    let decode = |frame: netcom_session::OutFrame<'_>| {
+        let mut bytes = BytesMut::from(&[frame.head, &frame.payload.concat()].concat()[..]);
+        wire::decode(&mut bytes, FrameLimits::TLS).expect("a frame").expect("all of it")
+    };
+    let stream = |frame| match frame {
+        Frame::Data(data) => Some(data.stream),
+        _ => None,
+    };
+    batch.frames().map(decode).filter_map(stream).collect()
+}
+
+#[test]
+fn streams_take_turns_of_two_full_frames_where_a_batch_holds_several_such_turns() {
+    for (budget, frames) in [(256 << 10, 2), (48 << 10, 1)] {
+        let mut pair = Pair::new();
+        let (handle, wire) = pair.connect_by(LinkKind::Tcp);
+        let streams = [open(&mut pair, A, handle), open(&mut pair, A, handle)];
+        pair.flush();
+        for stream in streams {
+            let credit = Frame::Credit(Credit { stream, flow: Flow::Data, max: 1 << 20 });
+            pair.hand_over(wire, A, LaneId(0), credit);
+        }
+        let now = pair.now;
+        for stream in streams {
+            let mut bytes = Bytes::from(vec![1; 500_000]);
+            let written = pair.session(A, handle).write(stream, Flow::Data, &mut bytes, now);
+            assert_eq!(written, Ok(500_000));
+        }
+
+        let link = pair.wires[wire].ends[A].expect("attached").1;
+        let mut batch = Batch::new();
+        pair.session(A, handle).poll_batch(link, budget, &mut batch, now);
+
+        let sent = streams_of(&batch);
+        assert!(sent.len() >= 3 * frames, "{sent:?}");
+        assert!(sent.chunk_by(|a, b| a == b).all(|turn| turn.len() == frames), "{sent:?}");
     }
 }
 
