@@ -80,7 +80,7 @@ pub(crate) const MAX_FRAMES_IN_FLIGHT: usize = 8192;
 pub(crate) const NEAR_RTT: Duration = Duration::from_millis(1);
 /// Unacknowledged bytes of streams such a link may hold: more would only wait in the kernel's
 /// queues, and leave the processor's caches there.
-pub(crate) const MAX_NEAR_BYTES_IN_FLIGHT: usize = 4 << 20;
+pub(crate) const MAX_NEAR_BYTES_IN_FLIGHT: usize = 2 << 20;
 /// Links a session may have.
 pub(crate) const MAX_LINKS: usize = 8;
 /// Dead links whose final counts are awaited.

@@ -127,9 +127,9 @@ fn a_peer_that_grants_everything_and_acknowledges_nothing_costs_at_most_the_send
 }
 
 #[test]
-fn a_link_to_the_same_machine_holds_at_most_four_mebibytes_that_are_not_acknowledged() {
+fn a_link_to_the_same_machine_holds_at_most_two_mebibytes_that_are_not_acknowledged() {
     for (one_way, most) in
-        [(Duration::from_micros(100), 4 << 20), (Duration::from_millis(5), 8 << 20)]
+        [(Duration::from_micros(100), 2 << 20), (Duration::from_millis(5), 8 << 20)]
     {
         let mut pair = Pair::with(Config::default(), one_way);
         let (handle, wire) = pair.connect();
