@@ -6,30 +6,31 @@
 //! counted from outside while it runs. Nothing that is sent leaves the two namespaces, and both
 //! are gone when the pair is dropped, or with the process.
 //!
-//! ```no_run
-//! use std::time::Duration;
-//! use netcom_lab::{LinkSpec, with_pair};
-//!
-//! with_pair(LinkSpec::new(Duration::from_millis(25)), |pair| {
-//!     let server = pair.right().ipv4();
-//!     pair.left().run(async || tokio::net::TcpStream::connect((server, 80)).await.map(drop))
-//!         .expect_err("nobody listens there");
-//! });
-//! ```
-//!
 //! It needs Linux, root, `/dev/net/tun` and iproute2; [`with_pair`] says loudly that a test was
 //! skipped where one of them is missing.
-#![cfg(target_os = "linux")]
-
+//!
+//! What a direction of a link does to packets is a [`Path`], a machine without clock or I/O that
+//! draws its numbers from a [`Random`] with a seed: these two are there on every system.
+#[cfg(target_os = "linux")]
 mod error;
+#[cfg(target_os = "linux")]
 mod forwarder;
+#[cfg(target_os = "linux")]
 mod link;
+#[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
 mod packet;
+#[cfg(target_os = "linux")]
 mod pair;
+mod path;
+mod random;
+#[cfg(target_os = "linux")]
 mod running;
+#[cfg(target_os = "linux")]
 mod skip;
 
+#[cfg(target_os = "linux")]
 pub use crate::{
     error::LabError,
     link::{Condition, Counters, Link, LinkSpec, Side},
@@ -37,4 +38,8 @@ pub use crate::{
     pair::{End, Pair},
     running::Running,
     skip::{skip, with_pair},
+};
+pub use crate::{
+    path::{Cause, Fate, Loss, Path, PathSpec},
+    random::Random,
 };

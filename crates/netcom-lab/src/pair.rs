@@ -10,6 +10,17 @@ use tun_rs::{DeviceBuilder, SyncDevice};
 use crate::{LabError, Link, LinkSpec, Namespace};
 
 /// Two network namespaces joined by one [`Link`], with IPv4 and IPv6.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use netcom_lab::{LinkSpec, with_pair};
+///
+/// with_pair(LinkSpec::new(Duration::from_millis(25)), |pair| {
+///     let server = pair.right().ipv4();
+///     pair.left().run(async || tokio::net::TcpStream::connect((server, 80)).await.map(drop))
+///         .expect_err("nobody listens there");
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Pair {
     // Dropped first, so that no device outlives its forwarding.
