@@ -1,6 +1,4 @@
-//! What the laboratory promises about its links and namespaces.
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! What holds for every link and its namespaces.
 
 use std::{
     collections::BTreeSet,
@@ -10,18 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netcom_lab::{Condition, End, LinkSpec, Pair, Running, Side, with_pair};
+use netcom_lab::{Condition, End, LinkSpec, Pair, Side, with_pair};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy, split},
+    io::{AsyncReadExt, AsyncWriteExt, split},
     net::{TcpListener, TcpStream, UdpSocket},
     sync::oneshot,
-    time::timeout,
 };
 
-const DELAY: Duration = Duration::from_millis(25);
-/// What a busy machine may add to a round trip in the best of several tries.
-const SLACK: Duration = Duration::from_millis(20);
-const TRIES: usize = 8;
+use crate::support::{DELAY, SLACK, TRIES, datagram_round_trip, echo_datagrams, echo_streams};
 
 #[test]
 fn a_datagram_and_its_answer_take_one_round_trip_over_either_protocol() {
@@ -213,52 +207,6 @@ fn assert_round_trips(took: Duration, round_trips: u32, ip: IpAddr) {
     let least = DELAY * 2 * round_trips;
     assert!(took >= least, "{took:?} over {ip} is before {round_trips} round trips");
     assert!(took < least + SLACK, "{took:?} over {ip} is long after {round_trips} round trips");
-}
-
-/// Answers every datagram with itself.
-fn echo_datagrams(end: &End, ip: IpAddr) -> (SocketAddr, Running<()>) {
-    let (send, address) = oneshot::channel();
-    let echo = end.start(async move || {
-        let socket = UdpSocket::bind((ip, 0)).await.unwrap();
-        send.send(socket.local_addr().unwrap()).unwrap();
-        let mut buffer = [0; 1500];
-        loop {
-            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-            socket.send_to(&buffer[..length], from).await.unwrap();
-        }
-    });
-    (address.blocking_recv().unwrap(), echo)
-}
-
-/// Answers every stream with itself.
-fn echo_streams(end: &End, ip: IpAddr) -> (SocketAddr, Running<()>) {
-    let (send, address) = oneshot::channel();
-    let echo = end.start(async move || {
-        let listener = TcpListener::bind((ip, 0)).await.unwrap();
-        send.send(listener.local_addr().unwrap()).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let (mut input, mut output) = split(stream);
-                let _ = copy(&mut input, &mut output).await;
-                let _ = output.shutdown().await;
-            });
-        }
-    });
-    (address.blocking_recv().unwrap(), echo)
-}
-
-/// `None` if no answer came within many round trips.
-async fn datagram_round_trip(server: SocketAddr) -> Option<Duration> {
-    let any: SocketAddr = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
-    let socket = UdpSocket::bind(any).await.unwrap();
-    let begun = Instant::now();
-    socket.send_to(b"echo", server).await.unwrap();
-    let mut buffer = [0; 16];
-    let answer = timeout(DELAY * 2 * 10, socket.recv_from(&mut buffer)).await.ok()?;
-    let (length, from) = answer.ok()?;
-    assert_eq!((&buffer[..length], from), (&b"echo"[..], server));
-    Some(begun.elapsed())
 }
 
 /// The interfaces of the calling thread's namespace.

@@ -1,0 +1,6 @@
+//! What the laboratory promises about its links and namespaces.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod plain;
+mod support;
