@@ -1,78 +1,161 @@
 //! The thread that carries packets between two devices.
 
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    mem,
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::setpriority_process,
+    thread::set_current_timer_slack,
+};
 use tun_rs::SyncDevice;
 
 use crate::{
-    link::{Condition, LinkSpec, Shared, Side},
-    packet::{Packet, UDP},
+    Cause, Condition, Fate, LinkSpec, Path, Random, Side,
+    control::View,
+    held::Held,
+    link::Shared,
+    packet::{Packet, Resets},
 };
 
 /// Carries packets until the link is over.
 pub(crate) struct Forwarder {
-    spec: LinkSpec,
     devices: [SyncDevice; 2],
     shared: Arc<Shared>,
-    on_their_way: BinaryHeap<Reverse<Parcel>>,
-    /// Bytes on their way from each side.
-    load: [usize; 2],
-    taken: u64,
+    view: View,
+    paths: [Path; 2],
+    /// One for each direction, so that neither's packets change what becomes of the other's.
+    randoms: [Random; 2],
+    held: Held,
+    /// What all times here are counted from.
+    begun: Instant,
     buffer: Box<[u8]>,
-}
-
-/// A packet on its way.
-#[derive(Debug)]
-struct Parcel {
-    due: Instant,
-    /// Keeps packets that are due at once in the order they were sent in.
-    number: u64,
-    from: Side,
-    packet: Box<[u8]>,
 }
 
 impl Forwarder {
     pub(crate) fn new(spec: LinkSpec, devices: [SyncDevice; 2], shared: Arc<Shared>) -> Self {
+        let mut seeds = Random::new(spec.seed);
         Self {
-            spec,
             devices,
+            view: shared.controls.view(),
             shared,
-            on_their_way: BinaryHeap::new(),
-            load: [0; 2],
-            taken: 0,
+            paths: spec.paths.map(Path::new),
+            randoms: [(); 2].map(|()| Random::new(seeds.u64())),
+            held: Held::default(),
+            begun: Instant::now(),
             buffer: vec![0; usize::from(u16::MAX)].into_boxed_slice(),
         }
     }
 
     pub(crate) fn run(mut self) {
+        hurry();
         while !self.shared.is_over() {
-            self.deliver(Instant::now());
-            if !self.sleep() {
-                return;
-            }
-            for side in [Side::Left, Side::Right] {
-                self.take_from(side);
+            self.follow_script();
+            self.deliver();
+            let Some(is_ready) = self.sleep() else { return };
+            for side in Side::BOTH {
+                if is_ready[side.index()] {
+                    self.take_from(side);
+                }
             }
         }
     }
 
-    /// Hands over what is due. A parcel is never early, and late by as much as the machine is.
-    fn deliver(&mut self, now: Instant) {
-        while self.on_their_way.peek().is_some_and(|Reverse(next)| next.due <= now) {
-            let Some(Reverse(parcel)) = self.on_their_way.pop() else { return };
-            self.load[parcel.from.index()] -= parcel.packet.len();
-            match self.shared.condition() {
-                Condition::Down => {
-                    self.shared.tallies[parcel.from.index()].lost_down.add(1);
-                }
-                Condition::Up | Condition::Resetting => self.hand_over(parcel.from, &parcel.packet),
+    /// Does what the script says, when it is time.
+    fn follow_script(&mut self) {
+        self.refresh();
+        let now = Instant::now();
+        if self.view.next.is_some_and(|next| next <= now) {
+            self.shared.controls.go_on(now);
+            self.refresh();
+        }
+    }
+
+    /// Looks at what was asked for since.
+    fn refresh(&mut self) {
+        if self.shared.controls.refresh(&mut self.view) {
+            for (path, spec) in self.paths.iter_mut().zip(self.view.state.paths) {
+                path.set(spec);
             }
+        }
+    }
+
+    /// Hands over what is due. A packet is never early, and late by as much as the machine is.
+    fn deliver(&mut self) {
+        loop {
+            let now = self.begun.elapsed();
+            let Some(parcel) = self.held.pop_due(now) else { return };
+            self.refresh();
+            match self.view.state.conditions[parcel.from.index()] {
+                Condition::Down => self.shared.tallies[parcel.from.index()].lost(Cause::Down),
+                Condition::Up | Condition::Resetting => {
+                    self.shared.lateness.add(parcel.lateness(now));
+                    self.hand_over(parcel.from, &parcel.packet);
+                }
+            }
+            self.held.give_back(parcel);
+        }
+    }
+
+    /// Takes what was sent at one side, a bounded number at a time so that none that is due waits.
+    fn take_from(&mut self, side: Side) {
+        let mut buffer = mem::take(&mut self.buffer);
+        for _ in 0..BATCH {
+            let Ok(length) = self.devices[side.index()].recv(&mut buffer) else { break };
+            let sent = self.begun.elapsed();
+            self.refresh();
+            self.take(side, &buffer[..length], sent);
+            if self.held.next_due().is_some_and(|due| due + GRACE < sent) {
+                break;
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Decides about one packet.
+    fn take(&mut self, from: Side, packet: &[u8], sent: Duration) {
+        let tally = &self.shared.tallies[from.index()];
+        tally.sent.add(1);
+        self.shared.recording.add(packet);
+        let condition = self.view.state.conditions[from.index()];
+        if condition == Condition::Down {
+            return tally.lost(Cause::Down);
+        }
+        let parts = Packet::parse(packet);
+        if parts.is_some_and(|parts| self.view.state.is_blocked(parts.protocol)) {
+            return tally.lost(Cause::Blocked);
+        }
+        if condition == Condition::Resetting
+            && let Some(resets) = parts.and_then(|parts| parts.resets())
+        {
+            tally.reset.add(1);
+            return self.reset(from, &resets);
+        }
+        let random = &mut self.randoms[from.index()];
+        match self.paths[from.index()].pass(packet.len(), sent, random) {
+            Fate::Lost(cause) => tally.lost(cause),
+            Fate::Arrives { at, again } => {
+                if !self.held.put(from, packet, at) {
+                    tally.lost(Cause::Queue);
+                }
+                if again.is_some_and(|again| self.held.put(from, packet, again)) {
+                    tally.duplicated.add(1);
+                }
+            }
+        }
+    }
+
+    /// Ends a connection at both sides.
+    fn reset(&self, from: Side, resets: &Resets) {
+        let on = resets.on.iter().map(|packet| (from, packet));
+        for (from, packet) in [(from.other(), &resets.back)].into_iter().chain(on) {
+            self.shared.recording.add(packet);
+            self.hand_over(from, packet);
         }
     }
 
@@ -80,14 +163,17 @@ impl Forwarder {
         let tally = &self.shared.tallies[from.index()];
         match self.devices[from.other().index()].send(packet) {
             Ok(_) => tally.arrived(packet.len()),
-            Err(_) => tally.lost_device.add(1),
+            Err(_) => tally.lost(Cause::Device),
         }
     }
 
-    /// Waits for a packet, for the next delivery or for the end; false if it cannot.
-    fn sleep(&self) -> bool {
-        let wait = self.on_their_way.peek().map(|Reverse(next)| {
-            let wait = next.due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP);
+    /// Waits for a packet, for the next delivery, for the script or for the end. Tells which sides
+    /// have packets, `None` if it cannot wait.
+    fn sleep(&self) -> Option<[bool; 2]> {
+        self.shared.recording.flush();
+        let delivery = self.held.next_due().map(|due| self.begun + due);
+        let wait = delivery.into_iter().chain(self.view.next).min().map(|due| {
+            let wait = due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP);
             Timespec::try_from(wait).expect("an hour fits")
         });
         let [left, right] = &self.devices;
@@ -97,79 +183,33 @@ impl Forwarder {
             PollFd::new(&self.shared.wake, PollFlags::IN),
         ];
         match poll(&mut sources, wait.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => true,
-            Err(_) => false,
+            Ok(_) => {}
+            Err(Errno::INTR) => return Some([false; 2]),
+            Err(_) => return None,
         }
-    }
-
-    /// Takes what was sent at one side, a bounded number at a time so that none that is due waits.
-    fn take_from(&mut self, side: Side) {
-        for _ in 0..BATCH {
-            let Ok(length) = self.devices[side.index()].recv(&mut self.buffer) else { return };
-            let sent = Instant::now();
-            let packet: Box<[u8]> = self.buffer[..length].into();
-            self.take(side, packet, sent);
+        let [left, right, woken] = sources.map(|source| source.revents());
+        if woken.contains(PollFlags::IN) {
+            // Whether it is over, or what has changed, stands elsewhere.
+            let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
         }
-    }
-
-    /// Decides about one packet.
-    fn take(&mut self, from: Side, packet: Box<[u8]>, sent: Instant) {
-        let tally = &self.shared.tallies[from.index()];
-        let condition = self.shared.condition();
-        if condition == Condition::Down {
-            return tally.lost_down.add(1);
-        }
-        let parts = Packet::parse(&packet);
-        if self.shared.is_udp_blocked() && parts.is_some_and(|parts| parts.protocol == UDP) {
-            return tally.lost_blocked.add(1);
-        }
-        if condition == Condition::Resetting
-            && let Some(resets) = parts.and_then(|parts| parts.resets())
-        {
-            tally.reset.add(1);
-            self.hand_over(from.other(), &resets.back);
-            if let Some(on) = resets.on {
-                self.hand_over(from, &on);
-            }
-            return;
-        }
-        let load = &mut self.load[from.index()];
-        if *load + packet.len() > self.spec.queue {
-            return tally.lost_queue.add(1);
-        }
-        *load += packet.len();
-        self.taken += 1;
-        let (due, number) = (sent + self.spec.delay, self.taken);
-        self.on_their_way.push(Reverse(Parcel { due, number, from, packet }));
+        let is_gone = [left, right].iter().any(|events| events.intersects(GONE));
+        (!is_gone).then(|| [left, right].map(|events| events.contains(PollFlags::IN)))
     }
 }
 
-impl Parcel {
-    fn order(&self) -> (Instant, u64) {
-        (self.due, self.number)
-    }
+/// Has the system wake this thread when it asked for it, and before others. Where that is refused
+/// the link is less exact, as its [`Lateness`](crate::Lateness) then says.
+fn hurry() {
+    let _ = set_current_timer_slack(NonZeroU64::new(1));
+    // On Linux a thread's, not the process's.
+    let _ = setpriority_process(None, HIGHEST_PRIORITY);
 }
-
-impl Ord for Parcel {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.order().cmp(&other.order())
-    }
-}
-
-impl PartialOrd for Parcel {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Parcel {
-    fn eq(&self, other: &Self) -> bool {
-        self.order() == other.order()
-    }
-}
-
-impl Eq for Parcel {}
 
 /// Packets taken from one side before the others have their turn.
 const BATCH: usize = 64;
+/// By how much packets may be late because others are taken: a system call costs a hundredth.
+const GRACE: Duration = Duration::from_micros(200);
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+const HIGHEST_PRIORITY: i32 = -20;
+/// What a device says that does not exist any more.
+const GONE: PollFlags = PollFlags::ERR.union(PollFlags::NVAL);

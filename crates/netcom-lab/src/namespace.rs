@@ -84,8 +84,14 @@ impl Namespace {
     /// # Errors
     /// [`LabError::Ip`] where it is missing, [`LabError::Interface`] where it refuses.
     pub fn ip(&self, commands: &str) -> Result<(), LabError> {
+        self.ip_with(&[], commands)
+    }
+
+    /// The same with options of `ip`.
+    pub(crate) fn ip_with(&self, options: &[&str], commands: &str) -> Result<(), LabError> {
         let output = self.call(|| {
             let mut ip = Command::new("ip")
+                .args(options)
                 .args(["-batch", "-"])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())

@@ -1,15 +1,16 @@
-//! Two namespaces and the link between them.
+//! Two namespaces and the links between them.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Deref,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tun_rs::{DeviceBuilder, SyncDevice};
+use tun_rs::SyncDevice;
 
-use crate::{LabError, Link, LinkSpec, Namespace};
+use crate::{LabError, Link, LinkSpec, Namespace, Side, card::Card};
 
-/// Two network namespaces joined by one [`Link`], with IPv4 and IPv6.
+/// Two network namespaces joined by one [`Link`] or several, with IPv4 and IPv6.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -21,20 +22,27 @@ use crate::{LabError, Link, LinkSpec, Namespace};
 ///         .expect_err("nobody listens there");
 /// });
 /// ```
+///
+/// Link *n* joins the interfaces `lab`*n* of both ends in networks of its own: 10.77.*n*.1 and
+/// fd77:*n*::1 on the left, 10.77.*n*.2 and fd77:*n*::2 on the right. The left end is a machine
+/// with several network cards, the right one a machine that all of its networks lead to: the left
+/// address of a connection says which link it goes over in both directions, whichever address of
+/// the right end it is with. A socket that is bound to none takes the card in the network of the
+/// address it calls, and any other if that card is down, as a laptop does; it takes it also while
+/// the link behind it is cut, since nobody tells the machine.
 #[derive(Debug)]
 pub struct Pair {
     // Dropped first, so that no device outlives its forwarding.
-    link: Link,
+    links: Vec<Link>,
     left: End,
     right: End,
 }
 
-/// One side of a [`Pair`]: a [`Namespace`] with an interface that leads to the other side.
+/// One side of a [`Pair`]: a [`Namespace`] with an interface for each link to the other side.
 #[derive(Debug)]
 pub struct End {
     namespace: Namespace,
-    ipv4: Ipv4Addr,
-    ipv6: Ipv6Addr,
+    cards: Mutex<Vec<Card>>,
 }
 
 impl Pair {
@@ -43,10 +51,26 @@ impl Pair {
     /// # Errors
     /// [`LabError`] says what the machine lacks.
     pub fn new(spec: LinkSpec) -> Result<Self, LabError> {
-        let (left, left_device) = End::new(1, spec)?;
-        let (right, right_device) = End::new(2, spec)?;
-        let link = Link::start(spec, [left_device, right_device])?;
-        Ok(Self { link, left, right })
+        Self::with_links(&[spec])
+    }
+
+    /// The same with several links, each with a network card of its own at either end.
+    ///
+    /// # Errors
+    /// [`LabError`] says what the machine lacks.
+    ///
+    /// # Panics
+    /// If there is no link, or more than 100.
+    pub fn with_links(specs: &[LinkSpec]) -> Result<Self, LabError> {
+        assert!((1..=MOST_LINKS).contains(&specs.len()), "a pair has up to {MOST_LINKS} links");
+        let (left, left_devices) = End::new(Side::Left, specs)?;
+        let (right, right_devices) = End::new(Side::Right, specs)?;
+        let devices = left_devices.into_iter().zip(right_devices);
+        let links = specs
+            .iter()
+            .zip(devices)
+            .map(|(spec, (left, right))| Link::start(*spec, [left, right]));
+        Ok(Self { links: links.collect::<Result<_, _>>()?, left, right })
     }
 
     /// One side.
@@ -61,52 +85,95 @@ impl Pair {
         &self.right
     }
 
-    /// What lies between them.
+    /// What lies between them, or the first of several links.
     #[must_use]
     pub fn link(&self) -> &Link {
-        &self.link
+        &self.links[0]
+    }
+
+    /// All that lies between them.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 }
 
 impl End {
-    /// Makes the end with this number, whose addresses end in it.
-    fn new(number: u8, spec: LinkSpec) -> Result<(Self, SyncDevice), LabError> {
+    fn new(side: Side, specs: &[LinkSpec]) -> Result<(Self, Vec<SyncDevice>), LabError> {
         let namespace = Namespace::new()?;
-        let device = namespace.call(|| {
-            let device = DeviceBuilder::new().name(INTERFACE).enable(false).build_sync()?;
-            device.set_nonblocking(true).map(|()| device)
-        });
-        let device = device.map_err(LabError::Device)?;
-        let ipv4 = Ipv4Addr::new(10, 77, 0, number);
-        let ipv6 = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into());
-        let mtu = spec.mtu;
-        // No addresses but these, so that nothing is sent that no test asked for.
-        namespace.ip(&format!(
-            "link set dev {INTERFACE} addrgenmode none\n\
-             link set dev {INTERFACE} mtu {mtu} txqueuelen {TRANSMIT_QUEUE}\n\
-             address add {ipv4}/24 dev {INTERFACE}\n\
-             address add {ipv6}/64 dev {INTERFACE} nodad\n\
-             link set dev {INTERFACE} up\n"
-        ))?;
-        Ok((Self { namespace, ipv4, ipv6 }, device))
+        let links = specs.len() as u8;
+        let cards = (0..links).zip(specs);
+        let cards =
+            cards.map(|(number, spec)| Card::new(&namespace, side, number, links, spec.mtu));
+        let (cards, devices) = cards.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        Ok((Self { namespace, cards: Mutex::new(cards) }, devices))
     }
 
-    /// Its IPv4 address.
+    /// Its IPv4 address, at the first link.
     #[must_use]
     pub fn ipv4(&self) -> Ipv4Addr {
-        self.ipv4
+        self.cards()[0].ipv4()
     }
 
-    /// Its IPv6 address.
+    /// Its IPv6 address, at the first link.
     #[must_use]
     pub fn ipv6(&self) -> Ipv6Addr {
-        self.ipv6
+        self.cards()[0].ipv6()
     }
 
     /// Both addresses, with a port that the system chooses: what to bind to.
     #[must_use]
     pub fn sockets(&self) -> [SocketAddr; 2] {
-        [IpAddr::V4(self.ipv4), IpAddr::V6(self.ipv6)].map(|address| (address, 0).into())
+        self.addresses(0).map(|address| (address, 0).into())
+    }
+
+    /// Its IPv4 and its IPv6 address at the link with this number, counted from 0.
+    ///
+    /// # Panics
+    /// If there are not so many links.
+    #[must_use]
+    pub fn addresses(&self, link: usize) -> [IpAddr; 2] {
+        self.cards()[link].addresses()
+    }
+
+    /// Takes down the interface at a link, as if its cable were pulled out: the machine is told,
+    /// and its IPv6 address and routes are gone.
+    ///
+    /// # Errors
+    /// [`LabError::Interface`] if `ip` refuses.
+    ///
+    /// # Panics
+    /// If there are not so many links.
+    pub fn interface_down(&self, link: usize) -> Result<(), LabError> {
+        self.cards()[link].take_down(&self.namespace)
+    }
+
+    /// Brings the interface at a link back, with its addresses.
+    ///
+    /// # Errors
+    /// [`LabError::Interface`] if `ip` refuses.
+    ///
+    /// # Panics
+    /// If there are not so many links.
+    pub fn interface_up(&self, link: usize) -> Result<(), LabError> {
+        self.cards()[link].bring_up(&self.namespace)
+    }
+
+    /// Gives the interface at a link other addresses in place of its own, as another network
+    /// would; [`addresses`](Self::addresses) tells them. What is sent to the old ones vanishes.
+    ///
+    /// # Errors
+    /// [`LabError::Interface`] if `ip` refuses.
+    ///
+    /// # Panics
+    /// If there are not so many links.
+    pub fn change_address(&self, link: usize) -> Result<(), LabError> {
+        self.cards()[link].change_addresses(&self.namespace)
+    }
+
+    fn cards(&self) -> MutexGuard<'_, Vec<Card>> {
+        // Who panicked asked for a link that there is not, and changed none.
+        self.cards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +185,5 @@ impl Deref for End {
     }
 }
 
-/// The interface's name, in either namespace.
-const INTERFACE: &str = "lab0";
-/// Packets that wait in the kernel while the forwarding thread does not run.
-const TRANSMIT_QUEUE: u32 = 10_000;
+/// The tables from 100 to 199 are free for their routes.
+const MOST_LINKS: usize = 100;

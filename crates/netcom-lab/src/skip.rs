@@ -10,7 +10,15 @@ use crate::{LinkSpec, Pair};
 /// # Panics
 /// If `test` does, and where NETCOM_NO_SKIP is 1 and the pair cannot be made.
 pub fn with_pair(spec: LinkSpec, test: impl FnOnce(&Pair)) {
-    match Pair::new(spec) {
+    with_links(&[spec], test);
+}
+
+/// The same with a pair that is joined by several links.
+///
+/// # Panics
+/// As [`with_pair`] and [`Pair::with_links`] do.
+pub fn with_links(specs: &[LinkSpec], test: impl FnOnce(&Pair)) {
+    match Pair::with_links(specs) {
         Ok(pair) => test(&pair),
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -2,5 +2,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cards;
+mod changes;
+mod impaired;
 mod plain;
 mod support;

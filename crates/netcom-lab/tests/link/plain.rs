@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netcom_lab::{Condition, End, LinkSpec, Pair, Side, with_pair};
+use netcom_lab::{Condition, LinkSpec, Pair, Side, with_pair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -20,7 +20,7 @@ use crate::support::{DELAY, SLACK, TRIES, datagram_round_trip, echo_datagrams, e
 #[test]
 fn a_datagram_and_its_answer_take_one_round_trip_over_either_protocol() {
     with_pair(LinkSpec::new(DELAY), |pair| {
-        for ip in addresses(pair.right()) {
+        for ip in pair.right().addresses(0) {
             let (server, _echo) = echo_datagrams(pair.right(), ip);
             let best = pair.left().run(async || {
                 let mut best = Duration::MAX;
@@ -37,7 +37,7 @@ fn a_datagram_and_its_answer_take_one_round_trip_over_either_protocol() {
 #[test]
 fn tcp_connects_in_one_round_trip_and_answers_in_two_over_either_protocol() {
     with_pair(LinkSpec::new(DELAY), |pair| {
-        for ip in addresses(pair.right()) {
+        for ip in pair.right().addresses(0) {
             let (server, _echo) = echo_streams(pair.right(), ip);
             let (connected, answered) = pair.left().run(async || {
                 let mut best = (Duration::MAX, Duration::MAX);
@@ -100,7 +100,7 @@ fn a_link_that_is_down_loses_what_is_on_its_way_too() {
 #[test]
 fn udp_can_be_blocked_while_tcp_passes() {
     with_pair(LinkSpec::new(DELAY), |pair| {
-        for ip in addresses(pair.right()) {
+        for ip in pair.right().addresses(0) {
             let (datagrams, _echo) = echo_datagrams(pair.right(), ip);
             let (streams, _echo) = echo_streams(pair.right(), ip);
             pair.link().block_udp(true);
@@ -118,7 +118,7 @@ fn udp_can_be_blocked_while_tcp_passes() {
 #[test]
 fn a_resetting_link_ends_connections_at_both_sides_and_refuses_new_ones() {
     with_pair(LinkSpec::new(DELAY), |pair| {
-        for ip in addresses(pair.right()) {
+        for ip in pair.right().addresses(0) {
             let (send, address) = oneshot::channel();
             let server = pair.right().start(async move || {
                 let listener = TcpListener::bind((ip, 0)).await.unwrap();
@@ -145,8 +145,8 @@ fn a_resetting_link_ends_connections_at_both_sides_and_refuses_new_ones() {
 }
 
 #[test]
-fn a_full_link_loses_what_does_not_fit() {
-    with_pair(LinkSpec::new(DELAY).queue(2000), |pair| {
+fn a_link_whose_queue_is_full_loses_what_does_not_fit() {
+    with_pair(LinkSpec::new(DELAY).rate(1_000_000).queue(2000), |pair| {
         let server = SocketAddr::from((pair.right().ipv4(), 9));
         pair.left().run(async || {
             let socket = UdpSocket::bind((pair.left().ipv4(), 0)).await.unwrap();
@@ -196,10 +196,6 @@ fn two_pairs_do_not_meet() {
         assert!(other.left().run(async || datagram_round_trip(server).await).is_none());
         assert!(one.left().run(async || datagram_round_trip(server).await).is_some());
     });
-}
-
-fn addresses(end: &End) -> [IpAddr; 2] {
-    end.sockets().map(|socket| socket.ip())
 }
 
 #[track_caller]
