@@ -3,6 +3,7 @@
 use std::{
     mem,
     num::NonZeroU64,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::setpriority_process,
-    thread::set_current_timer_slack,
+    thread::{gettid, set_current_timer_slack},
 };
 use tun_rs::SyncDevice;
 
@@ -53,14 +54,15 @@ impl Forwarder {
     }
 
     pub(crate) fn run(mut self) {
-        hurry();
+        let mut is_behind = false;
         while !self.shared.is_over() {
             self.follow_script();
             self.deliver();
-            let Some(is_ready) = self.sleep() else { return };
+            let Some(is_ready) = self.sleep(is_behind) else { return };
+            is_behind = false;
             for side in Side::BOTH {
                 if is_ready[side.index()] {
-                    self.take_from(side);
+                    is_behind |= self.take_from(side);
                 }
             }
         }
@@ -103,10 +105,15 @@ impl Forwarder {
     }
 
     /// Takes what was sent at one side, a bounded number at a time so that none that is due waits.
-    fn take_from(&mut self, side: Side) {
+    /// Tells whether there may be more.
+    fn take_from(&mut self, side: Side) -> bool {
         let mut buffer = mem::take(&mut self.buffer);
+        let mut is_behind = true;
         for _ in 0..BATCH {
-            let Ok(length) = self.devices[side.index()].recv(&mut buffer) else { break };
+            let Ok(length) = self.devices[side.index()].recv(&mut buffer) else {
+                is_behind = false;
+                break;
+            };
             let sent = self.begun.elapsed();
             self.refresh();
             self.take(side, &buffer[..length], sent);
@@ -115,6 +122,7 @@ impl Forwarder {
             }
         }
         self.buffer = buffer;
+        is_behind
     }
 
     /// Decides about one packet.
@@ -167,49 +175,77 @@ impl Forwarder {
         }
     }
 
-    /// Waits for a packet, for the next delivery, for the script or for the end. Tells which sides
-    /// have packets, `None` if it cannot wait.
-    fn sleep(&self) -> Option<[bool; 2]> {
+    /// Waits for a packet, for the next delivery, for the script or for the end, not at all if this
+    /// is behind. Tells at which sides to look for packets, `None` if it cannot wait.
+    fn sleep(&self, is_behind: bool) -> Option<[bool; 2]> {
         self.shared.recording.flush();
-        let delivery = self.held.next_due().map(|due| self.begun + due);
-        let wait = delivery.into_iter().chain(self.view.next).min().map(|due| {
-            let wait = due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP);
-            Timespec::try_from(wait).expect("an hour fits")
-        });
+        let is_crowded = self.held.len() >= CROWD;
+        let wait = if is_behind {
+            Some(Duration::ZERO)
+        } else if is_crowded {
+            Some(PACE)
+        } else {
+            self.until_next()
+        };
+        let wait =
+            wait.map(|wait| Timespec::try_from(wait.min(LONGEST_SLEEP)).expect("an hour fits"));
         let [left, right] = &self.devices;
         let mut sources = [
+            PollFd::new(&self.shared.wake, PollFlags::IN),
             PollFd::new(left, PollFlags::IN),
             PollFd::new(right, PollFlags::IN),
-            PollFd::new(&self.shared.wake, PollFlags::IN),
         ];
-        match poll(&mut sources, wait.as_ref()) {
+        // In a crowd nobody is woken for one packet, which would cost more than the packet.
+        let heard = if is_crowded { &mut sources[..1] } else { &mut sources[..] };
+        match poll(heard, wait.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Some([false; 2]),
             Err(_) => return None,
         }
-        let [left, right, woken] = sources.map(|source| source.revents());
+        let [woken, left, right] = sources.map(|source| source.revents());
         if woken.contains(PollFlags::IN) {
             // Whether it is over, or what has changed, stands elsewhere.
             let _ = rustix::io::read(&self.shared.wake, &mut [0_u8; 8]);
         }
         let is_gone = [left, right].iter().any(|events| events.intersects(GONE));
-        (!is_gone).then(|| [left, right].map(|events| events.contains(PollFlags::IN)))
+        let is_ready = |events: PollFlags| is_crowded || events.contains(PollFlags::IN);
+        (!is_gone).then(|| [left, right].map(is_ready))
+    }
+
+    /// How long it is until the next delivery, or until the script goes on; `None` for ever.
+    fn until_next(&self) -> Option<Duration> {
+        let delivery = self.held.next_due().map(|due| self.begun + due);
+        let next = delivery.into_iter().chain(self.view.next).min();
+        next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 }
 
-/// Has the system wake this thread when it asked for it, and before others. Where that is refused
-/// the link is less exact, as its [`Lateness`](crate::Lateness) then says.
-fn hurry() {
+/// Has the system wake the calling thread when it asked for it, and before all others, so that the
+/// network is not slower where its ends are busy. Where that is refused the link is less exact, as
+/// its [`Lateness`](crate::Lateness) then says.
+pub(crate) fn hurry() {
     let _ = set_current_timer_slack(NonZeroU64::new(1));
     // On Linux a thread's, not the process's.
     let _ = setpriority_process(None, HIGHEST_PRIORITY);
+    // Among threads of one kind the highest priority still waits for others' turns to end. There
+    // is no safe call to become one of the other kind.
+    let thread = gettid().as_raw_pid().to_string();
+    let mut command = Command::new("chrt");
+    command.args(["--fifo", "--pid", LEAST_REAL_TIME, &thread]);
+    let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 /// Packets taken from one side before the others have their turn.
 const BATCH: usize = 64;
 /// By how much packets may be late because others are taken: a system call costs a hundredth.
 const GRACE: Duration = Duration::from_micros(200);
+/// So many packets on their way are carried in rounds, not each for itself.
+const CROWD: usize = 64;
+/// How long a round of a crowd lasts.
+const PACE: Duration = Duration::from_micros(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 const HIGHEST_PRIORITY: i32 = -20;
+/// Above everything that is not real-time, below everything that is.
+const LEAST_REAL_TIME: &str = "1";
 /// What a device says that does not exist any more.
 const GONE: PollFlags = PollFlags::ERR.union(PollFlags::NVAL);

@@ -55,6 +55,11 @@ impl Held {
         }
     }
 
+    /// How many packets are on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.parcels.len()
+    }
+
     /// When the next packet is due.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.parcels.peek().map(|Reverse(parcel)| parcel.due)

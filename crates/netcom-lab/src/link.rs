@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -16,8 +17,12 @@ use rustix::event::{EventfdFlags, eventfd};
 use tun_rs::SyncDevice;
 
 use crate::{
-    Change, Condition, Counters, LabError, Lateness, LinkSpec, PathSpec, Side, control::Controls,
-    counters::Tally, forwarder::Forwarder, lateness::LatenessTally, namespace::joined,
+    Change, Condition, Counters, LabError, Lateness, LinkSpec, PathSpec, Side,
+    control::Controls,
+    counters::Tally,
+    forwarder::{Forwarder, hurry},
+    lateness::LatenessTally,
+    namespace::joined,
     recording::Recording,
 };
 
@@ -37,11 +42,18 @@ impl Link {
             .map_err(|error| LabError::Forwarder(error.into()))?;
         let shared = Arc::new(Shared::new(wake, spec));
         let forwarder = Forwarder::new(spec, devices, Arc::clone(&shared));
-        let thread = thread::Builder::new()
-            .name("lab link".to_owned())
-            .spawn(move || forwarder.run())
-            .map_err(LabError::Forwarder)?;
-        Ok(Self { shared, thread: Some(thread) })
+        let (send_ready, ready) = mpsc::sync_channel(1);
+        let work = move || {
+            hurry();
+            // Nobody waits for it only if somebody panicked.
+            let _ = send_ready.send(());
+            forwarder.run();
+        };
+        let thread = thread::Builder::new().name("lab link".to_owned()).spawn(work);
+        let thread = Some(thread.map_err(LabError::Forwarder)?);
+        // So that the first packet finds it running.
+        let _ = ready.recv();
+        Ok(Self { shared, thread })
     }
 
     /// Changes what the link does in both directions, with what is on its way too.

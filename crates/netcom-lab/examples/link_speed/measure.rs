@@ -19,8 +19,8 @@ use tokio::{
 /// What both ends send at once.
 #[derive(Clone, Copy)]
 enum Load {
-    /// A short datagram each millisecond.
-    Datagrams,
+    /// So many datagrams of this length each millisecond.
+    Datagrams(usize, usize),
     /// As much as one TCP connection in each direction takes.
     Streams,
 }
@@ -38,15 +38,13 @@ struct Reading {
 /// Measures each kind of link for so long, and prints a line for each.
 pub(crate) fn measure(length: Duration) -> Result<(), Box<dyn Error>> {
     let far = LinkSpec::new(Duration::from_millis(20));
+    let wide = far.rate(200_000_000).queue(2 << 20);
     let links = [
-        ("a datagram each ms, 20 ms", far, Load::Datagrams),
+        ("UDP, one each ms, 20 ms", far, Load::Datagrams(1, 64)),
+        ("UDP, 2 x 200 Mbit/s, 20 ms", wide, Load::Datagrams(20, LONGEST)),
         ("TCP, 2 x 50 Mbit/s, 20 ms", far.rate(50_000_000), Load::Streams),
-        ("TCP, 2 x 200 Mbit/s, 20 ms", far.rate(200_000_000).queue(2 << 20), Load::Streams),
-        (
-            "the same with 0.1 % loss",
-            far.rate(200_000_000).queue(2 << 20).loss(Loss::Independent(0.001)),
-            Load::Streams,
-        ),
+        ("TCP, 2 x 200 Mbit/s, 20 ms", wide, Load::Streams),
+        ("the same with 0.1 % loss", wide.loss(Loss::Independent(0.001)), Load::Streams),
         ("TCP, any rate, 20 ms", far, Load::Streams),
         ("TCP, any rate, no delay", LinkSpec::new(Duration::ZERO), Load::Streams),
     ];
@@ -73,14 +71,14 @@ impl Load {
         let (send, address) = oneshot::channel();
         let ip = to.ipv4();
         match self {
-            Self::Datagrams => {
+            Self::Datagrams(count, length) => {
                 let sink = to.start(async move || {
                     let socket = UdpSocket::bind((ip, 0)).await.expect("the address is there");
                     let _ = send.send(socket.local_addr().expect("it is bound"));
-                    let mut buffer = [0; 64];
+                    let mut buffer = [0; LONGEST];
                     while socket.recv(&mut buffer).await.is_ok() {}
                 });
-                [sink, from.start(async move || send_datagrams(address).await)]
+                [sink, from.start(async move || send_datagrams(address, count, length).await)]
             }
             Self::Streams => {
                 let sink = to.start(async move || {
@@ -96,13 +94,15 @@ impl Load {
     }
 }
 
-async fn send_datagrams(address: oneshot::Receiver<SocketAddr>) {
+async fn send_datagrams(address: oneshot::Receiver<SocketAddr>, count: usize, length: usize) {
     let address = address.await.expect("there is a sink");
     let socket = UdpSocket::bind("0.0.0.0:0").await.expect("there is a port");
     let mut beat = interval(Duration::from_millis(1));
     loop {
         beat.tick().await;
-        socket.send_to(&[0; 64], address).await.expect("the link is up");
+        for _ in 0..count {
+            socket.send_to(&[0; LONGEST][..length], address).await.expect("the link is up");
+        }
     }
 }
 
@@ -155,3 +155,6 @@ fn print(name: &str, before: &Reading, after: &Reading) {
         lateness.quantile(0.99),
     );
 }
+
+/// Of a datagram that fits into one packet.
+const LONGEST: usize = 1472;
