@@ -13,7 +13,8 @@
 //! and [`Lateness`] says how exact all that was.
 //!
 //! It needs Linux, root, `/dev/net/tun` and iproute2; [`with_pair`] says loudly that a test was
-//! skipped where one of them is missing.
+//! skipped where one of them is missing. With `chrt` of util-linux links are exact also where the
+//! machine is busy.
 //!
 //! What a direction of a link does to packets is a [`Path`], a machine without clock or I/O that
 //! draws its numbers from a [`Random`] with a seed: these two are there on every system.
