@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -136,6 +137,35 @@ pub fn without_peer(address: &Multiaddr) -> Multiaddr {
         address.pop();
     }
     address
+}
+
+/// Whether two addresses lead to one host by one kind of transport, whatever their ports.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (tcp, other_port) = ("/ip4/192.0.2.1/tcp/7".parse()?, "/ip4/192.0.2.1/tcp/8".parse()?);
+/// assert!(netcom_transport::leads_alike(&tcp, &other_port));
+/// assert!(!netcom_transport::leads_alike(&tcp, &"/ip4/192.0.2.2/tcp/7".parse()?));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn leads_alike(one: &Multiaddr, other: &Multiaddr) -> bool {
+    let facts = |address| {
+        let (endpoint, _) = Endpoint::parse(address).ok()?;
+        Some((endpoint.kind(), endpoint.socket().map(|socket| socket.ip())))
+    };
+    facts(one).is_some() && facts(one) == facts(other)
+}
+
+/// Stands for both ends of a link without their ports, in this process.
+pub(crate) fn path(local: &Multiaddr, remote: &Multiaddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for end in [local, remote] {
+        let ip = Endpoint::parse(end).ok().and_then(|(end, _)| end.socket());
+        ip.map(|socket| socket.ip()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn expand_over(endpoint: Endpoint, interfaces: impl Iterator<Item = IpAddr>) -> Vec<Multiaddr> {

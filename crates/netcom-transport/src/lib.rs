@@ -30,7 +30,7 @@ mod tls;
 mod transport;
 
 pub use crate::{
-    address::{AddressError, expand, with_peer, without_peer},
+    address::{AddressError, expand, leads_alike, with_peer, without_peer},
     certificate::{CertificateError, IssueError},
     counters::TransportStats,
     dial::{Attempt, AttemptError, DialError, DialOptions},

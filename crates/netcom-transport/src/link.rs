@@ -15,6 +15,7 @@ use netcom_session::{
 use tokio::time;
 
 use crate::{
+    address,
     admission::Slot,
     certificate::Proven,
     counters::Counters,
@@ -141,7 +142,8 @@ impl Link {
             LinkKind::Quic => (MAX_LANES, MAX_DATA_BODY_QUIC),
             _ => (0, MAX_DATA_BODY),
         };
-        LinkSpec { kind, exporter: self.facts.exporter, max_lanes, max_data_body }
+        let path = address::path(&self.facts.local, &self.facts.remote);
+        LinkSpec { kind, exporter: self.facts.exporter, max_lanes, max_data_body, path }
     }
 
     /// Waits for the dialer's HELLO, the first frame of the link. What follows it stays for the

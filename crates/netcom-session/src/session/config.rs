@@ -76,13 +76,10 @@ pub(crate) const BUDGET_SHARE: usize = 64 << 10;
 pub(crate) const MIN_CHARGE: usize = 64;
 /// Unacknowledged frames a link may hold.
 pub(crate) const MAX_FRAMES_IN_FLIGHT: usize = 8192;
-/// Below this least round trip a link leads to the same machine or network.
-pub(crate) const NEAR_RTT: Duration = Duration::from_millis(1);
-/// Unacknowledged bytes of streams such a link may hold: more would only wait in the kernel's
-/// queues, and leave the processor's caches there.
-pub(crate) const MAX_NEAR_BYTES_IN_FLIGHT: usize = 2 << 20;
 /// Links a session may have.
 pub(crate) const MAX_LINKS: usize = 8;
+/// Links that may come to a session in a second.
+pub(crate) const MAX_ATTACHES: u32 = 10;
 /// Dead links whose final counts are awaited.
 pub(crate) const MAX_DEAD_LINKS: usize = 16;
 /// Unidirectional lanes a QUIC link uses per direction, beside lane 0.

@@ -64,6 +64,8 @@ pub(crate) struct Core {
     /// The best link's round trip, for window tuning.
     pub(crate) rtt: Duration,
     pub(crate) traffic: Traffic,
+    /// When data or anything else that wants acknowledgement went or came last.
+    pub(crate) carried_at: Time,
     /// Holds data back where its rate is limited.
     pub(crate) pace: Option<Pace>,
     /// When data may go again, while some waits for that.
@@ -153,6 +155,7 @@ impl Core {
             gaps: 0,
             rtt: Duration::ZERO,
             traffic: Traffic::default(),
+            carried_at: Time(0),
             pace: None,
             paced_until: None,
             drain: None,

@@ -24,6 +24,19 @@ pub enum Event {
         /// Why.
         code: Code,
     },
+    /// A link does not answer. What it carries goes on over another that does.
+    LinkSuspect {
+        /// The link.
+        link: LinkId,
+    },
+    /// A link that was suspect answers again.
+    LinkAnswers {
+        /// The link.
+        link: LinkId,
+    },
+    /// No link answers. Dial another one beside them while
+    /// [`Session::wants_link`](crate::Session::wants_link) says so.
+    LinkWanted,
     /// No link is left; the session waits for one until its window closes. Dial again.
     Detached,
     /// Streams may wait for [`Session::accept`](crate::Session::accept).
@@ -182,6 +195,10 @@ pub enum AttachError {
     /// The link's name was used before or has the wrong parity.
     #[error("the link's name is not new")]
     BadLinkId,
+    /// More links came within a second than a session takes. Answer that the dialer may come back
+    /// after a second.
+    #[error("too many links come to the session")]
+    TooOften,
     /// The session is over; answer with the code.
     #[error("the session ended: {0}")]
     SessionEnded(Code),

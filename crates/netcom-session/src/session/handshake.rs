@@ -58,6 +58,7 @@ impl Session {
         if !has_peer_parity || self.peer_dialled.is_some_and(|highest| id <= highest) {
             return Err(AttachError::BadLinkId);
         }
+        self.watch.count_attach(now)?;
         let token = hello.session.ok_or(AttachError::OtherInstance)?;
         self.bind(hello.instance, token)?;
         self.peer_dialled = Some(id);
@@ -275,14 +276,20 @@ impl Session {
         let Some(link) = self.link_mut(id) else { return Ok(()) };
         link.phase = Phase::Attached;
         link.was_attached = true;
+        link.health.begin(!link.is_settled(), now);
         let finals = std::mem::take(&mut link.peer_finals);
         self.core.traffic.link_events += 1;
         if self.state != State::Closing {
             self.state = State::Live;
         }
         self.detached_until = None;
+        self.watch.link_came();
         self.core.events.push_back(Event::Attached { link: id });
         self.choose_active();
+        if self.active != Some(id) {
+            // How long a standby takes is known before it is needed.
+            self.probe(id, now);
+        }
         if self.core.is_keeper {
             self.duplicates_at = Some(now + DUPLICATE_LINK_GRACE);
             if !self.is_key_shared {

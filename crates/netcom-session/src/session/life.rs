@@ -27,14 +27,22 @@ impl Session {
         // Split by field, so that the frames of the whole session can be made while the core fills.
         let (key, want, auth) = (&self.key, &self.want, &self.auth);
         let (dead, drain) = (&self.dead, self.core.drain);
+        let (active, choices) = (self.active, self.watch.choices);
+        let suspects = self.links.iter().filter(|link| link.health.is_suspect());
+        let suspects: Vec<LinkId> = suspects.map(|link| link.id).collect();
         let mut session_frame = |control: Control| match control {
             Control::Key => key.clone().map(Frame::Key),
             Control::Want => Some(Frame::Want { sequence: want.sequence, held: want.held }),
             Control::Auth => auth.clone().map(Frame::Auth),
             Control::Drain => drain.map(|last| Frame::Drain { last }),
-            Control::Role(link) => {
-                Some(link_update(link, LinkState::Alive, LinkRole::Active, Vec::new()))
+            Control::Role => {
+                let choice = vec![(crate::LaneId(0), choices)];
+                Some(link_update(active?, LinkState::Alive, LinkRole::Active, choice))
             }
+            Control::Suspect(link) if suspects.contains(&link) => {
+                Some(link_update(link, LinkState::Suspect, LinkRole::Standby, Vec::new()))
+            }
+            Control::Query(link) if suspects.contains(&link) => Some(Frame::Query { link }),
             Control::Dead(link) => {
                 let known = dead.iter().find(|dead| dead.finals.link == link)?;
                 let lanes = known.finals.lanes.clone();
@@ -66,6 +74,7 @@ impl Session {
         due = earlier(due, self.duplicates_at);
         due = earlier(due, self.core.blocked_due);
         due = earlier(due, self.core.paced_until);
+        due = earlier(due, self.look_due());
         let dead = self.dead.iter().map(|dead| dead.deadline.filter(|_| dead.has_open()));
         let links = self.links.iter().map(|link| link.deadline(self.now));
         links.chain(dead).fold(due, earlier)
@@ -98,6 +107,7 @@ impl Session {
                 _ => self.end_link(id, Code::HANDSHAKE_TIMEOUT),
             }
         }
+        self.look_after_links(now);
         if self.detached_until.is_some_and(|at| at <= now) {
             self.end(Code::RESUME_EXPIRED, "no link came back in time", false, now);
         }

@@ -1,9 +1,12 @@
 //! A link as the session sees it: handshake state, lanes and what they hold.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
-    config::{MAX_FRAMES_IN_FLIGHT, MAX_LANES, MAX_NEAR_BYTES_IN_FLIGHT, NEAR_RTT},
+    config::{MAX_FRAMES_IN_FLIGHT, MAX_LANES},
+    flight::Flight,
+    health::Health,
+    rtt::Rtt,
     send::Piece,
 };
 use crate::{
@@ -38,6 +41,9 @@ pub struct LinkSpec {
     pub max_lanes: usize,
     /// The longest DATA body.
     pub max_data_body: usize,
+    /// Stands for the addresses of both ends without their ports: two links of one kind and path
+    /// do the same.
+    pub path: u64,
 }
 
 impl std::fmt::Debug for LinkSpec {
@@ -126,6 +132,10 @@ pub(crate) struct Link {
     pub(crate) pings: VecDeque<(u64, Time)>,
     /// PING to send.
     pub(crate) ping_queued: Option<u64>,
+    /// It is padded, to be as long as a packet of data.
+    pub(crate) is_ping_padded: bool,
+    /// What came on other links, asked for by the peer on this one, at most [`MAX_LINKS`].
+    pub(crate) answers: Vec<Lack>,
     /// Bytes received since the last acknowledgement.
     pub(crate) unacknowledged_bytes: usize,
     /// When an acknowledgement is due at the latest.
@@ -133,6 +143,8 @@ pub(crate) struct Link {
     /// When the newest unacknowledged frame came.
     pub(crate) newest_at: Time,
     pub(crate) rtt: Rtt,
+    pub(crate) flight: Flight,
+    pub(crate) health: Health,
     pub(crate) is_woken: bool,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
@@ -168,6 +180,8 @@ pub(crate) struct RxLane {
 pub(crate) struct Held {
     pub(crate) index: u64,
     pub(crate) sent_at: Time,
+    /// It was sent again on another link, which answers for it now.
+    pub(crate) is_moved: bool,
     pub(crate) item: Item,
 }
 
@@ -191,9 +205,13 @@ pub(crate) enum Control {
     Want,
     Drain,
     /// The keeper's choice of the link that carries data.
-    Role(LinkId),
+    Role,
     /// The last word on a dead link.
     Dead(LinkId),
+    /// A link does not answer.
+    Suspect(LinkId),
+    /// Asks what arrived on a link that does not answer.
+    Query(LinkId),
     /// CLOSE, on each link.
     Close,
     /// LINK(Closing), on the link it closes.
@@ -239,10 +257,14 @@ impl Link {
             pong: None,
             pings: VecDeque::new(),
             ping_queued: None,
+            is_ping_padded: false,
+            answers: Vec::new(),
             unacknowledged_bytes: 0,
             lack_due: None,
             newest_at: Time(0),
             rtt: Rtt::default(),
+            flight: Flight::default(),
+            health: Health::default(),
             is_woken: false,
             bytes_sent: 0,
             bytes_received: 0,
@@ -253,6 +275,11 @@ impl Link {
 
     pub(crate) fn is_attached(&self) -> bool {
         self.phase == Phase::Attached
+    }
+
+    /// Whether it is part of the session and answers as far as is known.
+    pub(crate) fn works(&self) -> bool {
+        self.is_attached() && !self.health.is_suspect()
     }
 
     /// Whether HELLO is on its way, and its answer not here.
@@ -282,8 +309,7 @@ impl Link {
 
     /// Whether another frame of stream data may be put on the link.
     pub(crate) fn has_room_for_data(&self) -> bool {
-        let is_near = self.rtt.is_known() && self.rtt.least() < NEAR_RTT;
-        self.has_room() && !(is_near && self.bytes_in_flight >= MAX_NEAR_BYTES_IN_FLIGHT)
+        self.has_room() && self.bytes_in_flight < self.flight.limit()
     }
 
     /// Counts a frame that nobody waits for.
@@ -294,10 +320,11 @@ impl Link {
     /// Counts and stores a frame.
     pub(crate) fn sent(&mut self, lane: usize, item: Item, now: Time) {
         let tx = &mut self.tx[lane];
-        tx.held.push_back(Held { index: tx.sent, sent_at: now, item });
+        tx.held.push_back(Held { index: tx.sent, sent_at: now, is_moved: false, item });
         tx.sent += 1;
         self.frames_in_flight += 1;
         self.bytes_in_flight += item.bytes();
+        self.health.sent(now);
     }
 
     /// The lane for a frame: the one the flow used last while it has data queued there, else one
@@ -394,39 +421,6 @@ pub(crate) struct DeadLink {
     pub(crate) tx: Vec<TxLane>,
     /// When the peer's counts are waited for no longer; `None` while no link is left.
     pub(crate) deadline: Option<Time>,
-}
-
-/// Smoothed round trip (RFC 6298 section 2) and the least one seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rtt {
-    smoothed: Option<Duration>,
-    least: Option<Duration>,
-    latest: Duration,
-}
-
-impl Rtt {
-    pub(crate) fn sample(&mut self, rtt: Duration) {
-        self.latest = rtt;
-        self.least = Some(self.least.map_or(rtt, |least| least.min(rtt)));
-        self.smoothed = Some(self.smoothed.map_or(rtt, |old| (old * 7 + rtt) / 8));
-    }
-
-    /// The smoothed value; zero before the first sample.
-    pub(crate) fn smoothed(&self) -> Duration {
-        self.smoothed.unwrap_or_default()
-    }
-
-    pub(crate) fn is_known(&self) -> bool {
-        self.smoothed.is_some()
-    }
-
-    pub(crate) fn least(&self) -> Duration {
-        self.least.unwrap_or_default()
-    }
-
-    pub(crate) fn latest(&self) -> Duration {
-        self.latest
-    }
 }
 
 /// Unanswered pings a link remembers.

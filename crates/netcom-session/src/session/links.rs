@@ -43,17 +43,32 @@ impl Session {
         Some(nonce)
     }
 
-    /// Takes an acknowledgement.
-    pub(super) fn handle_lack(&mut self, lack: &Lack, now: Time) -> Result<bool, Violation> {
+    /// Takes an acknowledgement that came on the link it is for or, where that one is suspect, on
+    /// another.
+    pub(super) fn handle_lack(
+        &mut self,
+        via: LinkId,
+        lack: &Lack,
+        now: Time,
+    ) -> Result<bool, Violation> {
         if let Some(link) = self.link_mut(lack.link) {
+            let before = link.bytes_in_flight;
             let (items, newest) = link.acknowledge(&lack.lanes)?;
-            if let Some(sent_at) = newest {
+            let changed = !items.is_empty();
+            if let Some(sent_at) = newest
+                && via == lack.link
+            {
                 let delay = std::time::Duration::from_micros(lack.delay_us.min(MAX_DELAY_US));
                 link.rtt.sample(now.since(sent_at).saturating_sub(delay));
+                let bytes = before - link.bytes_in_flight;
+                link.flight.acknowledge(bytes, &link.rtt, now);
                 self.core.rtt = link.rtt.smoothed();
+                self.link_answered(via, now);
             }
-            let changed = !items.is_empty();
             self.acknowledge_items(items);
+            if via != lack.link {
+                self.replace_suspect(lack.link);
+            }
             self.finish_closing_link(lack.link);
             self.progress_close(now);
             return Ok(changed);
@@ -68,6 +83,7 @@ impl Session {
     /// Takes the peer's view of a link.
     pub(super) fn handle_link_update(
         &mut self,
+        via: LinkId,
         update: &LinkUpdate,
         now: Time,
     ) -> Result<bool, Violation> {
@@ -81,17 +97,11 @@ impl Session {
                 self.retire_link(update.link, now);
                 Ok(true)
             }
-            LinkState::Alive | LinkState::Suspect => {
-                let is_attached =
-                    self.links.iter().any(|link| link.id == update.link && link.is_attached());
-                let follows = update.role == LinkRole::Active
-                    && !self.core.is_keeper
-                    && is_attached
-                    && self.active != Some(update.link);
-                if follows {
-                    self.active = Some(update.link);
-                }
-                Ok(follows)
+            LinkState::Suspect => Ok(via != update.link && self.told_suspect(update.link, now)),
+            LinkState::Alive => {
+                let choice = update.lanes.first().map(|(_, choice)| *choice);
+                let is_choice = update.role == LinkRole::Active;
+                Ok(choice.is_some_and(|choice| is_choice && self.follow(update.link, choice)))
             }
         }
     }
@@ -129,36 +139,16 @@ impl Session {
             .links
             .iter()
             .filter(|link| link.is_attached() && link.is_dialer)
-            .map(|link| link.spec.kind)
+            .map(|link| (link.spec.kind, link.spec.path))
             .collect();
         let duplicates: Vec<_> = self
             .links
             .iter()
-            .filter(|link| link.is_attached() && !link.is_dialer && own.contains(&link.spec.kind))
+            .filter(|link| link.is_attached() && !link.is_dialer)
+            .filter(|link| own.contains(&(link.spec.kind, link.spec.path)))
             .map(|link| link.id)
             .collect();
         duplicates.into_iter().for_each(|id| self.retire_link(id, now));
-    }
-
-    /// Picks the link that carries data: the one in use while it works, else the attached one with
-    /// the lowest name; the keeper's choice is told to the other side.
-    pub(super) fn choose_active(&mut self) {
-        let is_fine = |link: &&Link| link.is_attached();
-        let current = self.active.and_then(|id| self.links.iter().find(|link| link.id == id));
-        if current.filter(is_fine).is_some() {
-            return;
-        }
-        let next = self.links.iter().filter(is_fine).min_by_key(|link| link.id);
-        // Before the first answer a dialled link may carry early data.
-        let next = next.or_else(|| self.links.iter().find(|link| link.may_send_data()));
-        let next = next.map(|link| (link.id, link.is_attached()));
-        self.active = next.map(|(id, _)| id);
-        if let Some((id, true)) = next
-            && self.core.is_keeper
-            && self.links.len() > 1
-        {
-            self.queue_control(Control::Role(id));
-        }
     }
 
     /// Starts ending a link: nothing new travels on it.
@@ -208,7 +198,7 @@ impl Session {
     }
 
     /// Ends a link whose frames may not all have arrived. Its driver ends it and then tells.
-    fn bury_link(&mut self, id: LinkId, code: Code, now: Time) {
+    pub(super) fn bury_link(&mut self, id: LinkId, code: Code, now: Time) {
         let is_over = self.core.ended.is_some();
         let Some(link) = self.link_mut(id) else { return };
         let (was_attached, was_told) = (link.was_attached, link.phase == Phase::Ended);
@@ -226,7 +216,7 @@ impl Session {
             self.keep_dead(DeadLink { finals, tx, deadline: None });
             self.tell_dead(id, now);
         } else {
-            let held = tx.into_iter().flat_map(|lane| lane.held);
+            let held = tx.into_iter().flat_map(|lane| lane.held).filter(|held| !held.is_moved);
             held.for_each(|held| self.core.lost(held.item));
         }
         if !is_over && !was_told {
@@ -278,9 +268,8 @@ impl Session {
     fn settle_dead(&mut self, id: LinkId) {
         let Some(dead) = self.dead.iter_mut().find(|dead| dead.finals.link == id) else { return };
         let lanes = std::mem::take(&mut dead.tx);
-        for held in lanes.into_iter().flat_map(|lane| lane.held) {
-            self.core.lost(held.item);
-        }
+        let held = lanes.into_iter().flat_map(|lane| lane.held);
+        held.filter(|held| !held.is_moved).for_each(|held| self.core.lost(held.item));
     }
 
     pub(super) fn acknowledge_items(&mut self, items: Vec<Item>) {
@@ -333,12 +322,13 @@ impl Link {
         })
     }
 
-    /// Takes out everything that was sent and not acknowledged.
+    /// Takes out everything that was sent and not acknowledged, but for what another link carries
+    /// meanwhile.
     pub(super) fn take_held(&mut self) -> Vec<Item> {
         self.frames_in_flight = 0;
         self.bytes_in_flight = 0;
-        let lanes = self.tx.iter_mut();
-        lanes.flat_map(|lane| lane.held.drain(..).map(|held| held.item)).collect()
+        let held = self.tx.iter_mut().flat_map(|lane| lane.held.drain(..));
+        held.filter(|held| !held.is_moved).map(|held| held.item).collect()
     }
 }
 

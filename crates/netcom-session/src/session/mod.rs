@@ -7,7 +7,10 @@ mod config;
 mod core;
 mod datagram;
 mod event;
+mod failover;
+mod flight;
 mod handshake;
+mod health;
 mod life;
 mod link;
 mod links;
@@ -15,6 +18,7 @@ mod pacing;
 mod range_set;
 mod receive;
 mod receive_flow;
+mod rtt;
 mod scheduler;
 mod send;
 mod settle;
@@ -28,7 +32,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{core::Core, link::DeadLink, link::Link};
+use self::{core::Core, failover::Watch, link::DeadLink, link::Link};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},
@@ -77,6 +81,7 @@ pub struct Session {
     closing: Option<Closing>,
     /// When the keeper looks for links that do the same.
     duplicates_at: Option<Time>,
+    watch: Watch,
     auth: Option<Bytes>,
     peer_auth: Option<Bytes>,
     pings: u64,
@@ -190,6 +195,7 @@ impl Session {
             detached_until: None,
             closing: None,
             duplicates_at: None,
+            watch: Watch::default(),
             auth: None,
             peer_auth: None,
             pings: 0,
@@ -280,6 +286,7 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
                 || link.closing_queued
                 || link.pong.is_some()
                 || link.ping_queued.is_some()
+                || !link.answers.is_empty()
                 || link.lack_due.is_some_and(|due| due <= now)
                 || link.unacknowledged_bytes >= config::LACK_BYTES
                 || (is_active && link.is_attached() && link.has_room() && core.has_control())

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Code, LaneId, LinkId, Time,
-    wire::{Close, Frame},
+    wire::{Close, Frame, kind},
 };
 
 impl Session {
@@ -21,6 +21,9 @@ impl Session {
     pub fn handle_batch(&mut self, link: LinkId, lane: LaneId, frames: &mut Vec<Frame>, now: Time) {
         self.advance(now);
         self.core.warm(frames.iter().filter_map(stream_of));
+        if let Some(link) = self.link_mut(link) {
+            link.health.heard(now);
+        }
         for frame in frames.drain(..) {
             if let Err(violation) = self.handle_frame(link, lane, frame, now) {
                 self.blame(link, &violation, now);
@@ -103,6 +106,7 @@ impl Session {
         rx.is_due = true;
         link.want_lack(bytes + FRAME_OVERHEAD, now + LACK_DELAY, now);
         link.bytes_received += bytes as u64;
+        self.core.carried_at = now;
         Ok(())
     }
 
@@ -115,11 +119,11 @@ impl Session {
             Frame::Blocked(blocked) => return self.core.apply_blocked(blocked, now),
             Frame::Streams { max } => self.core.allow_streams(max),
             Frame::Lack(lack) => {
-                self.handle_lack(&lack, now)?;
+                self.handle_lack(id, &lack, now)?;
                 // Acknowledgements that repeat each other are part of the protocol.
                 true
             }
-            Frame::Link(update) => self.handle_link_update(&update, now)?,
+            Frame::Link(update) => self.handle_link_update(id, &update, now)?,
             Frame::Ping { nonce } => {
                 let link = self.link_mut(id).map(|link| link.pong.replace(nonce));
                 link.flatten().is_none()
@@ -145,8 +149,9 @@ impl Session {
             Frame::Want { sequence, held } => self.handle_want(sequence, held),
             Frame::Drain { last } => self.handle_drain(last),
             Frame::Close(close) => self.handle_close(id, &close, now),
-            // Answered when it was counted.
-            Frame::Query { .. } => true,
+            Frame::Query { link } => self.handle_query(id, link),
+            // Padding is meant to mean nothing.
+            Frame::Ignored { kind: kind::PAD, .. } => true,
             Frame::Ignored { .. } | Frame::Hello(_) | Frame::Join { .. } => false,
         };
         Ok(if changed { Effect::Changed } else { Effect::Useless })
@@ -155,9 +160,12 @@ impl Session {
     fn handle_pong(&mut self, id: LinkId, nonce: u64, now: Time) -> bool {
         let Some(link) = self.link_mut(id) else { return false };
         let Some(at) = link.pings.iter().position(|(sent, _)| *sent == nonce) else { return false };
-        let Some((_, sent_at)) = link.pings.remove(at) else { return false };
+        // The peer answers the newest ping of those that came together.
+        let Some((_, sent_at)) = link.pings.drain(..=at).next_back() else { return false };
         let rtt = now.since(sent_at);
         link.rtt.sample(rtt);
+        link.flight.acknowledge(0, &link.rtt, now);
+        self.link_answered(id, now);
         self.core.events.push_back(Event::Pong { link: id, nonce, rtt });
         true
     }

@@ -69,10 +69,14 @@ impl Core {
             Control::Credit(stream, flow) => return self.queue_credit(stream, flow),
             Control::Streams => return self.queue_streams(),
             // The timer repeats it, and links speak for themselves.
-            Control::Blocked(..) | Control::Close | Control::Closing | Control::Role(_) => false,
-            Control::Key | Control::Auth | Control::Want | Control::Drain | Control::Dead(_) => {
-                !self.control.contains(&control)
-            }
+            Control::Blocked(..) | Control::Close | Control::Closing | Control::Role => false,
+            Control::Key
+            | Control::Auth
+            | Control::Want
+            | Control::Drain
+            | Control::Dead(_)
+            | Control::Suspect(_)
+            | Control::Query(_) => !self.control.contains(&control),
         };
         if is_wanted {
             self.control.push_back(control);

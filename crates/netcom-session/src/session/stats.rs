@@ -47,6 +47,8 @@ pub struct LinkStats {
     pub is_attached: bool,
     /// Whether it carries the session's data.
     pub is_active: bool,
+    /// Whether it owes an answer for so long that it carries nothing while another link works.
+    pub is_suspect: bool,
     /// Smoothed round trip; `None` before the first sample.
     pub rtt: Option<Duration>,
     /// The shortest round trip seen.
@@ -93,6 +95,7 @@ impl Session {
                 is_dialer: link.is_dialer,
                 is_attached: link.is_attached(),
                 is_active: self.active == Some(link.id),
+                is_suspect: link.health.is_suspect(),
                 rtt: known(link.rtt.smoothed()),
                 least_rtt: known(link.rtt.least()),
                 latest_rtt: known(link.rtt.latest()),

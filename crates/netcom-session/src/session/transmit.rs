@@ -13,7 +13,7 @@ use crate::{
     Flow, StreamId, Time,
     wire::{
         Blocked, Close, Credit, Data, Frame, LinkRole, LinkState, LinkUpdate, Open, Payload, Reset,
-        Stop,
+        Stop, kind,
     },
 };
 
@@ -84,6 +84,9 @@ impl Core {
                     break;
                 }
             }
+        }
+        if outgoing.is_active && !link.has_room_for_data() {
+            link.flight.hold_back();
         }
         let is_allowed = link.may_acknowledge();
         fill_lack(link, batch, now, is_allowed);
@@ -178,6 +181,7 @@ impl Core {
                 return true;
             };
             total += sent.length;
+            self.carried_at = now;
             let goes_on = sent.has_more
                 && total + sent.length <= most
                 && link.has_room_for_data()
@@ -275,6 +279,15 @@ fn fill_probes(link: &mut Link, batch: &mut Batch, now: Time) {
         link.pings.push_back((nonce, now));
         batch.push(crate::LaneId(0), &Frame::Ping { nonce });
         link.sent_uncounted(0);
+        if std::mem::take(&mut link.is_ping_padded) {
+            batch.push(crate::LaneId(0), &Frame::Ignored { kind: kind::PAD, length: PADDING });
+            link.sent_uncounted(0);
+        }
+        link.health.sent(now);
+    }
+    for lack in std::mem::take(&mut link.answers) {
+        batch.push(crate::LaneId(0), &Frame::Lack(lack));
+        link.sent_uncounted(0);
     }
 }
 
@@ -308,5 +321,8 @@ const DATA_OVERHEAD: usize = 8 + 1 + 8;
 const MAX_TURN: usize = TURN_WINDOW as usize;
 /// How long the frames of many streams are.
 const UPCOMING_FRAME: usize = 16 << 10;
+/// With it a ping fills a packet of 1,400 bytes, so that a path that swallows long packets does not
+/// answer (E-42).
+const PADDING: usize = 1400;
 /// Bytes of control frames that fit any batch.
 const MIN_CONTROL_SHARE: usize = 2048;

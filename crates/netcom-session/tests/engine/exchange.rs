@@ -61,8 +61,12 @@ fn streams_of(batch: &Batch) -> Vec<StreamId> {
 #[test]
 fn streams_take_turns_of_two_full_frames_where_a_batch_holds_several_such_turns() {
     for (budget, frames) in [(256 << 10, 2), (48 << 10, 1)] {
-        let mut pair = Pair::new();
+        let mut pair = Pair::with(netcom_session::Config::default(), Duration::from_micros(100));
         let (handle, wire) = pair.connect_by(LinkKind::Tcp);
+        // The link is known to be near, so that it takes many frames.
+        let (link, now) = (pair.wires[wire].ends[A].expect("attached").1, pair.now);
+        pair.session(A, handle).ping(link, now).expect("a link");
+        pair.run_for(Duration::from_millis(1));
         let streams = [open(&mut pair, A, handle), open(&mut pair, A, handle)];
         pair.flush();
         for stream in streams {
@@ -76,7 +80,6 @@ fn streams_take_turns_of_two_full_frames_where_a_batch_holds_several_such_turns(
             assert_eq!(written, Ok(500_000));
         }
 
-        let link = pair.wires[wire].ends[A].expect("attached").1;
         let mut batch = Batch::new();
         pair.session(A, handle).poll_batch(link, budget, &mut batch, now);
 

@@ -44,8 +44,10 @@ pub struct Wire {
     pub ends: [Option<(Handle, LinkId)>; 2],
     lanes: [BTreeMap<LaneId, Lane>; 2],
     spec: LinkSpec,
-    /// Bytes from that side vanish.
+    /// Bytes from that side do not arrive until [`Pair::heal`], and nobody is told.
     pub black_hole: [bool; 2],
+    /// What was sent meanwhile.
+    withheld: [Vec<(LaneId, Vec<u8>)>; 2],
     /// The side's driver ended it.
     closed: [bool; 2],
     /// When that side reads the end that the other's driver made.
@@ -55,6 +57,8 @@ pub struct Wire {
     pub is_cut: bool,
     /// A sender stops asking for more beyond this many undelivered bytes.
     pub capacity: usize,
+    /// How long a frame takes.
+    pub delay: Duration,
 }
 
 #[derive(Default)]
@@ -76,6 +80,10 @@ pub struct Pair {
     pub is_hostile: bool,
     /// Cut this wire right after that side has put this many frames on it.
     pub cut_after: Option<(WireId, Side, usize)>,
+    /// From then on, everything on it vanishes instead, and nobody is told.
+    pub is_cut_silent: bool,
+    /// The process stands still: what comes waits, no time passes for it.
+    pub is_stopped: [bool; 2],
     /// Every frame that arrived at each side, where wanted.
     pub arrived: Option<[Vec<(LaneId, Frame)>; 2]>,
 }
@@ -96,6 +104,8 @@ impl Pair {
             is_traced: false,
             is_hostile: false,
             cut_after: None,
+            is_cut_silent: false,
+            is_stopped: [false; 2],
             arrived: None,
         }
     }
@@ -132,11 +142,13 @@ impl Pair {
             lanes: [BTreeMap::new(), BTreeMap::new()],
             spec,
             black_hole: [false; 2],
+            withheld: [Vec::new(), Vec::new()],
             closed: [false; 2],
             ends_at: [None; 2],
             sent: [0; 2],
             is_cut: false,
             capacity: 1 << 20,
+            delay: self.delay,
         });
         self.flush();
         self.wires.len() - 1
@@ -208,7 +220,7 @@ impl Pair {
     fn step_to(&mut self, at: Time) {
         self.now = self.now.max(at);
         self.deliver();
-        for side in [A, B] {
+        for side in self.running() {
             for handle in 0..self.hosts[side].sessions.len() {
                 let (now, session) = (self.now, &mut self.hosts[side].sessions[handle]);
                 if session.poll_timeout().is_some_and(|due| due <= now) {
@@ -219,20 +231,28 @@ impl Pair {
         self.flush();
     }
 
+    /// The processes that do not stand still.
+    fn running(&self) -> Vec<Side> {
+        [A, B].into_iter().filter(|side| !self.is_stopped[*side]).collect()
+    }
+
     fn next_at(&self) -> Option<Time> {
-        let arrivals = self.wires.iter().flat_map(|wire| {
-            wire.lanes.iter().flat_map(|lanes| lanes.values()).filter_map(|lane| lane.queue.front())
-        });
-        let arrivals = arrivals.map(|(at, _)| *at);
-        let hosts = self.hosts.iter().flat_map(|host| &host.sessions);
-        let ends = self.wires.iter().flat_map(|wire| wire.ends_at).flatten();
+        let running = self.running();
+        let lanes = running
+            .iter()
+            .flat_map(|side| self.wires.iter().flat_map(|wire| wire.lanes[*side].values()));
+        let arrivals = lanes.filter_map(|lane| lane.queue.front()).map(|(at, _)| *at);
+        let hosts = running.iter().flat_map(|side| &self.hosts[*side].sessions);
+        let ends =
+            self.wires.iter().flat_map(|wire| running.iter().map(|side| wire.ends_at[*side]));
+        let ends = ends.flatten();
         arrivals.chain(ends).chain(hosts.filter_map(Session::poll_timeout)).min()
     }
 
     /// Hands what has arrived to the sessions.
     fn deliver(&mut self) {
         for wire in 0..self.wires.len() {
-            for side in [A, B] {
+            for side in self.running() {
                 let lanes: Vec<LaneId> = self.wires[wire].lanes[side].keys().copied().collect();
                 for lane in lanes {
                     self.deliver_lane(wire, side, lane);
@@ -337,7 +357,7 @@ impl Pair {
     pub fn flush(&mut self) {
         loop {
             let mut idle = true;
-            for side in [A, B] {
+            for side in self.running() {
                 for handle in 0..self.hosts[side].sessions.len() {
                     while let Some(link) = self.hosts[side].sessions[handle].poll_wakeup() {
                         let wire =
@@ -392,8 +412,11 @@ impl Pair {
                 self.carry(wire, side, frame.lane, bytes);
                 if self.cut_after == Some((wire, side, self.wires[wire].sent[side])) {
                     self.cut_after = None;
-                    self.cut(wire);
-                    return;
+                    if !self.is_cut_silent {
+                        self.cut(wire);
+                        return;
+                    }
+                    self.wires[wire].black_hole = [true; 2];
                 }
             }
             match poll {
@@ -412,7 +435,7 @@ impl Pair {
         let now = self.now;
         let known = &mut self.wires[wire];
         if !known.closed[side] && !known.black_hole[side] && !known.is_cut {
-            known.ends_at[1 - side] = Some(now + self.delay);
+            known.ends_at[1 - side] = Some(now + known.delay);
         }
         known.closed[side] = true;
         known.ends_at[side] = None;
@@ -423,7 +446,7 @@ impl Pair {
     }
 
     fn carry(&mut self, wire: WireId, from: Side, lane: LaneId, bytes: Vec<u8>) {
-        let at = self.now + self.delay;
+        let at = self.now + self.wires[wire].delay;
         if self.is_traced {
             self.trace.extend(self.now.0.to_be_bytes());
             self.trace
@@ -432,8 +455,25 @@ impl Pair {
         }
         let known = &mut self.wires[wire];
         known.sent[from] += 1;
-        if !known.is_cut && !known.black_hole[from] {
+        if known.is_cut {
+            return;
+        }
+        if known.black_hole[from] {
+            known.withheld[from].push((lane, bytes));
+        } else {
             known.lanes[1 - from].entry(lane).or_default().queue.push_back((at, bytes));
+        }
+    }
+
+    /// A black hole ends: what it swallowed is repeated below, as transports do, and arrives.
+    pub fn heal(&mut self, wire: WireId) {
+        self.wires[wire].black_hole = [false; 2];
+        for from in [A, B] {
+            let at = self.now + self.wires[wire].delay;
+            let known = &mut self.wires[wire];
+            for (lane, bytes) in std::mem::take(&mut known.withheld[from]) {
+                known.lanes[1 - from].entry(lane).or_default().queue.push_back((at, bytes));
+            }
         }
     }
 
@@ -508,7 +548,7 @@ pub fn spec(kind: LinkKind, seed: u8) -> LinkSpec {
         LinkKind::Quic => (64, wire::MAX_DATA_BODY_QUIC),
         _ => (0, wire::MAX_DATA_BODY),
     };
-    LinkSpec { kind, exporter: [seed; 32], max_lanes, max_data_body }
+    LinkSpec { kind, exporter: [seed; 32], max_lanes, max_data_body, path: 0 }
 }
 
 /// Bytes that tell where they belong.

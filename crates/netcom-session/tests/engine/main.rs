@@ -3,6 +3,7 @@
 mod exchange;
 mod failover;
 mod harness;
+mod health;
 mod hostile;
 mod identity;
 mod limits;

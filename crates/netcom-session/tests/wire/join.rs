@@ -84,6 +84,7 @@ fn link(vector: &Value) -> LinkSpec {
         exporter: array(&vector["exporter"]),
         max_lanes: 0,
         max_data_body: MAX_DATA_BODY,
+        path: 0,
     }
 }
 

@@ -187,6 +187,7 @@ impl Machine {
             exporter: [3; 32],
             max_lanes: 64,
             max_data_body: wire::MAX_DATA_BODY_QUIC,
+            path: 0,
         };
         let link = session.accept_link(link, &first, now).expect("a first link");
         let mut machine = Self { session, link, now };

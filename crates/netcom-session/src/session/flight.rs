@@ -1,0 +1,159 @@
+//! How much a link may carry that is not acknowledged.
+
+use std::time::Duration;
+
+use super::rtt::Rtt;
+use crate::Time;
+
+/// The bound on bytes in flight (E-40): twice what the link delivers in a round trip, so that it is
+/// never short of data, queues on the way stay short and a dead link holds little. It grows by
+/// itself: a link that can deliver all that is in flight doubles what it delivers in a round trip.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    limit: usize,
+    /// KiB a second of the last rounds, one after the other.
+    rates: [u32; ROUNDS],
+    /// The round that is measured: when it began, what was acknowledged since.
+    began: Time,
+    acknowledged: u64,
+    next: u8,
+    /// The bound held data back in this round.
+    is_limited: bool,
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        let (rates, began) = ([0; ROUNDS], Time(0));
+        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited: false }
+    }
+}
+
+impl Flight {
+    /// Bytes that may be in flight.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Lets so many bytes be in flight until the link's rate says how many.
+    pub(crate) fn allow(&mut self, bytes: usize) {
+        self.limit = self.limit.max(bytes);
+    }
+
+    /// Notes that there was more to send than the bound allows.
+    pub(crate) fn hold_back(&mut self) {
+        self.is_limited = true;
+    }
+
+    /// Takes note of acknowledged bytes, after the round trip that they tell.
+    pub(crate) fn acknowledge(&mut self, bytes: usize, rtt: &Rtt, now: Time) {
+        if rtt.least() < NEAR_RTT {
+            self.limit = MOST_NEAR;
+            return;
+        }
+        self.acknowledged = self.acknowledged.saturating_add(bytes as u64);
+        let span = now.since(self.began);
+        if span < rtt.smoothed().max(SHORTEST_ROUND) {
+            return;
+        }
+        let rate = u128::from(self.acknowledged) * 1_000_000_000 / span.as_nanos().max(1);
+        self.end_round(u32::try_from(rate >> 10).unwrap_or(u32::MAX));
+        (self.began, self.acknowledged) = (now, 0);
+        let fastest = self.rates.iter().copied().max().unwrap_or(0);
+        let span = rtt.least() + SLACK;
+        let bytes = (u128::from(fastest) << 10) * 2 * span.as_nanos() / 1_000_000_000;
+        self.limit = usize::try_from(bytes).unwrap_or(MOST).clamp(LEAST, MOST);
+    }
+
+    /// A round without a shortage of data tells what the link can do; any other only that it can
+    /// do as much.
+    fn end_round(&mut self, rate: u32) {
+        let is_limited = std::mem::take(&mut self.is_limited);
+        if is_limited || self.rates.iter().all(|known| *known < rate) {
+            let place = usize::from(self.next) % ROUNDS;
+            self.rates[place] = rate;
+            self.next = self.next.wrapping_add(1);
+        }
+    }
+}
+
+/// Rounds whose fastest counts.
+const ROUNDS: usize = 8;
+/// Acknowledgements come in lumps; a shorter round would measure those.
+const SHORTEST_ROUND: Duration = Duration::from_millis(5);
+/// What the peer may wait with an acknowledgement, about.
+const SLACK: Duration = Duration::from_millis(5);
+const LEAST: usize = 64 << 10;
+const MOST: usize = 64 << 20;
+/// Below this least round trip a link leads to the same machine or network.
+const NEAR_RTT: Duration = Duration::from_millis(1);
+/// What such a link may carry: more would only wait in the kernel's queues, and leave the
+/// processor's caches there.
+const MOST_NEAR: usize = 2 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn far() -> Rtt {
+        let mut rtt = Rtt::default();
+        rtt.sample(20 * MS);
+        rtt
+    }
+
+    /// A sender that always has more, on a path of this rate: the limit after each round trip.
+    fn limits(rate: u64, rounds: usize) -> Vec<usize> {
+        let (mut flight, rtt, mut now) = (Flight::default(), far(), Time(0));
+        let mut limits = Vec::new();
+        for _ in 0..rounds {
+            now = now + 20 * MS;
+            let sent = flight.limit();
+            let delivered = usize::try_from(rate / 50).expect("a small number").min(sent);
+            flight.hold_back();
+            flight.acknowledge(delivered, &rtt, now);
+            limits.push(flight.limit());
+        }
+        limits
+    }
+
+    #[test]
+    fn the_bound_reaches_twice_what_the_path_delivers_and_stays_there() {
+        // 100 Mbit/s: 12.5 MB/s for 25 ms, twice.
+        let limits = limits(12_500_000, 40);
+        assert!(limits[0] >= 64 << 10 && limits[0] < 256 << 10, "{}", limits[0]);
+        assert!(limits[5] >= 500_000, "it takes few round trips: {limits:?}");
+        assert!(limits[8..].iter().all(|limit| (600_000..=650_000).contains(limit)), "{limits:?}");
+    }
+
+    #[test]
+    fn a_pause_does_not_make_a_link_slower_and_a_slower_path_does() {
+        let (mut flight, rtt) = (Flight::default(), far());
+        let mut now = Time(0);
+        let mut round = |flight: &mut Flight, bytes, is_limited| {
+            now = now + 20 * MS;
+            if is_limited {
+                flight.hold_back();
+            }
+            flight.acknowledge(bytes, &rtt, now);
+        };
+        (0..10).for_each(|_| round(&mut flight, 250_000, true));
+        let fast = flight.limit();
+        (0..100).for_each(|_| round(&mut flight, 1000, false));
+        assert_eq!(flight.limit(), fast);
+        (0..ROUNDS).for_each(|_| round(&mut flight, 25_000, true));
+        assert!(flight.limit() <= fast / 9);
+    }
+
+    #[test]
+    fn bounds_are_kept_whatever_the_numbers() {
+        let (mut flight, rtt) = (Flight::default(), far());
+        assert_eq!(flight.limit(), LEAST);
+        flight.acknowledge(usize::MAX, &rtt, Time(25_000_000));
+        assert_eq!(flight.limit(), MOST);
+        let mut near = Rtt::default();
+        near.sample(Duration::from_micros(80));
+        flight.acknowledge(1, &near, Time(u64::MAX));
+        assert_eq!(flight.limit(), MOST_NEAR);
+    }
+}
