@@ -67,6 +67,8 @@ pub(crate) struct LinkInfo {
     kind: &'static str,
     /// Whether it carries the session's data; others stand by.
     is_active: bool,
+    /// Whether what was sent on it has had no answer for so long that another link takes over.
+    is_suspect: bool,
     /// The other side's address.
     remote: Option<Py<Multiaddr>>,
     /// Seconds of a round trip, once known.
@@ -148,6 +150,7 @@ impl Commander {
                 peer_id: Py::new(py, PeerId(info.peer_id))?,
                 kind: kind(info.kind),
                 is_active: info.is_active,
+                is_suspect: info.is_suspect,
                 remote: remote.transpose()?,
                 rtt: info.rtt.map(|rtt| rtt.as_secs_f64()),
                 age: info.age.as_secs_f64(),

@@ -100,6 +100,8 @@ pub struct LinkSummary {
     pub is_dialer: bool,
     /// Whether it carries the session's data; others stand by.
     pub is_active: bool,
+    /// Whether what was sent on it has had no answer for so long that another link takes over.
+    pub is_suspect: bool,
     /// This side's address.
     pub local: Option<Multiaddr>,
     /// The other side's.
@@ -335,6 +337,7 @@ fn links_of(session: &SharedSession) -> Vec<LinkSummary> {
         kind: view.stats.kind,
         is_dialer: view.stats.is_dialer,
         is_active: view.stats.is_active,
+        is_suspect: view.stats.is_suspect,
         local: view.info.local.clone(),
         remote: view.info.remote.clone(),
         rtt: view.stats.rtt,

@@ -32,6 +32,21 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// How many links a session uses, where there are several ways to the peer: TCP and QUIC, IPv4 and
+/// IPv6, several networks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Links {
+    /// One while it works. Where it does not answer, another is dialled beside it. The default.
+    #[default]
+    Auto,
+    /// One, and another only once the first is gone.
+    Single,
+    /// A second one stands by, so that streams go on within a fraction of a second when the first
+    /// one fails. It is of another kind or leads to another address.
+    Standby,
+}
+
 /// Whether a node takes its data directory for itself, which gives it the stored node key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]

@@ -71,7 +71,7 @@ pub struct Path {
     pub rtt: Option<Duration>,
     /// Why this node and this way.
     pub reason: String,
-    /// Links that stand by.
+    /// Links that stand by, and answer.
     pub standby: usize,
 }
 
@@ -276,7 +276,10 @@ impl Connection {
             (place.hold.clone(), place.reason.clone())
         };
         let links = hold.links();
-        let attached = links.iter().filter(|link| link.stats.is_attached).count();
+        let stands_by = |link: &&LinkView| {
+            link.stats.is_attached && !link.stats.is_active && !link.stats.is_suspect
+        };
+        let standby = links.iter().filter(stands_by).count();
         let link = links.iter().find(|link| link.stats.is_active && link.stats.is_attached);
         let info = link.map(|link| &link.info);
         Path {
@@ -286,7 +289,7 @@ impl Connection {
             remote: info.and_then(|info| info.remote.clone()),
             rtt: link.and_then(|link| link.stats.rtt),
             reason,
-            standby: attached.saturating_sub(1),
+            standby,
         }
     }
 

@@ -104,7 +104,7 @@ pub use crate::{
     commander::{
         Commander, Counters, LinkSummary, PeerInfo, SessionInfo, SessionState, StreamInfo,
     },
-    config::{DataDirUse, Limits},
+    config::{DataDirUse, Limits, Links},
     connection::{Connection, Datagrams, IncomingStreams, Path, PathKind},
     data_dir::{DataDir, DataDirError, DataDirLock},
     data_use::DataUse,

@@ -78,7 +78,11 @@ async fn list(context: &Context) -> Outcome {
         ));
         for link in links["links"].as_array().unwrap_or(&none) {
             if link["session"] == session["session"] {
-                let use_now = if link["is_active"] == json!(true) { "in use" } else { "stands by" };
+                let use_now = match (&link["is_active"], &link["is_suspect"]) {
+                    (_, Value::Bool(true)) => "does not answer",
+                    (Value::Bool(true), _) => "in use",
+                    _ => "stands by",
+                };
                 lines.push(format!(
                     "  {} {} {use_now}",
                     text(&link["kind"]),

@@ -51,6 +51,7 @@ pub(super) fn links(commander: &Commander) -> Value {
             "kind": link_name(link.kind),
             "is_dialer": link.is_dialer,
             "is_active": link.is_active,
+            "is_suspect": link.is_suspect,
             "local": link.local.as_ref().map(ToString::to_string),
             "remote": link.remote.as_ref().map(ToString::to_string),
             "rtt_us": link.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),

@@ -89,6 +89,9 @@ async fn run(mut link: MemoryLink, client: Arc<dyn LinkClient>, wakeup: Arc<Wake
             frames.clear();
         }
         wakeup.answer();
+        if wakeup.is_aborted() {
+            return LinkLoss::Local;
+        }
         let write = write(&link.sender, &*client, &mut batch);
         if let Err(error) = read {
             return LinkLoss::Malformed(error.code());

@@ -61,6 +61,7 @@ pub(crate) trait Inline: Send + Sync {
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
     is_due: AtomicBool,
+    is_aborted: AtomicBool,
     notify: Notify,
 }
 
@@ -79,6 +80,12 @@ impl LinkDriver {
             self.wake();
         }
     }
+
+    /// Ends the link without a goodbye: for one that is given up, whose socket may take nothing
+    /// any more. [`LinkClient::lost`] follows.
+    pub fn abort(&self) {
+        self.wakeup.abort();
+    }
 }
 
 impl fmt::Debug for LinkDriver {
@@ -92,6 +99,16 @@ impl Wakeup {
         if !self.is_due.swap(true, Ordering::AcqRel) {
             self.notify.notify_one();
         }
+    }
+
+    fn abort(&self) {
+        self.is_aborted.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the driver is to end at once; it looks after each wake-up.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
     }
 
     /// Waits for a wake-up since the last [`answer`](Self::answer).

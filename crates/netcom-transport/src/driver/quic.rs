@@ -243,6 +243,9 @@ impl Driver {
         }
         let has_read_all = count < READ_LIMIT;
         self.wakeup.answer();
+        if self.wakeup.is_aborted() {
+            return Err(End::Lost(LinkLoss::Local));
+        }
         let sent = self.transmit();
         if let Some(end) = end {
             return Err(end);

@@ -4,7 +4,7 @@ use std::{
     io,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use netcom_session::{LaneId, LinkLoss, wire::Frame};
@@ -99,6 +99,9 @@ impl Driver {
         loop {
             let read = self.read();
             self.wakeup.answer();
+            if self.wakeup.is_aborted() {
+                return abandon(&self.shared.stream);
+            }
             let write = self.write();
             if let ReadStop::Ended(end) = read.0 {
                 return self.end(end).await;
@@ -213,6 +216,14 @@ async fn finish(stream: &TcpStream, writer: &Mutex<Writer>, mut reader: Reader) 
     };
     if let Ok(Err(error)) = time::timeout(FINISH_TIMEOUT, goodbye).await {
         tracing::debug!(%error, "Link did not end in order");
+    }
+    LinkLoss::Local
+}
+
+/// Lets the system forget what it still has to send.
+fn abandon(stream: &TcpStream) -> LinkLoss {
+    if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "The system keeps an abandoned connection for a while");
     }
     LinkLoss::Local
 }

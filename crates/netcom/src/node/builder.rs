@@ -33,8 +33,8 @@ use crate::{
     access::Access,
     clock::unix_now,
     config::{
-        DataDirUse, LISTEN_EVERYWHERE, LISTEN_ON_LOOPBACK, Limits, SCOPE_VARIABLE, default_memory,
-        scope_of,
+        DataDirUse, LISTEN_EVERYWHERE, LISTEN_ON_LOOPBACK, Limits, Links, SCOPE_VARIABLE,
+        default_memory, scope_of,
     },
     data_dir::{DataDir, DataDirLock},
     error::{CreateError, ListenError},
@@ -75,6 +75,7 @@ pub struct NodeBuilder {
     data_dir_use: DataDirUse,
     passphrase: Option<Passphrase>,
     limits: Limits,
+    links: Links,
     access: Option<Access>,
     metadata: Metadata,
     is_local: bool,
@@ -171,6 +172,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how many links sessions use. Default: [`Links::Auto`].
+    #[must_use]
+    pub fn links(mut self, links: Links) -> Self {
+        self.links = links;
         self
     }
 
@@ -393,6 +401,7 @@ impl NodeBuilder {
             reach: self.reach(),
             metadata: self.metadata.clone(),
             limits: self.limits.clone(),
+            links: self.links,
             transport,
             sessions,
             services,

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::{handle::Handle, needs::Needs, search::Search, shared::Shared};
 use crate::{
     clock::unix_now,
+    config::Links,
     connection::{Connection, Failover},
     error::ConnectError,
     session::{AttachFailure, Hold, SharedSession},
@@ -49,6 +50,7 @@ pub(crate) struct Options {
     pub(crate) lookup: Duration,
     pub(crate) failover: bool,
     pub(crate) link: Option<LinkKind>,
+    pub(crate) links: Option<Links>,
 }
 
 /// Whom a target means, and what is known beforehand.
@@ -91,6 +93,7 @@ impl ConnectBuilder {
             lookup: Duration::from_secs(3),
             failover: false,
             link: None,
+            links: None,
         };
         Self { handle, target, options }
     }
@@ -133,6 +136,13 @@ impl ConnectBuilder {
         self
     }
 
+    /// Sets how many links the session uses; one that is open already gets a standby if that is
+    /// asked for, and keeps it. Default: as the node.
+    pub fn links(mut self, links: Links) -> Self {
+        self.options.links = Some(links);
+        self
+    }
+
     /// Makes the connection. Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
@@ -145,6 +155,9 @@ impl ConnectBuilder {
         let wanted = resolving.map_err(|_| ConnectError::Timeout { target, after })??;
         let rest = Options { timeout: after.saturating_sub(begun.elapsed()), ..options.clone() };
         let (hold, reason) = node.connect(&wanted, &rest).await?;
+        if options.links == Some(Links::Standby) {
+            node.keep_standby(&hold);
+        }
         let connection = Connection::new(hold, wanted.netid, reason);
         if !options.failover {
             return Ok(connection);

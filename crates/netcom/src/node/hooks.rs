@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::{
     proofs::{self, Proven},
-    resume,
+    redial::{self, Need},
     shared::Shared,
 };
 use crate::{
     clock::unix_now,
+    config::Links,
     data_use::DataUse,
     events::NodeEvent,
     session::{SessionHooks, SharedSession},
@@ -42,6 +43,9 @@ impl SessionHooks for Hooks {
         let proven = node.judge(session);
         node.peers.lock().note_success(peer);
         if is_new {
+            if node.links == Links::Standby {
+                node.keep_standby(session);
+            }
             let netids = proven.netids();
             node.events.tell(NodeEvent::Connected { peer, netids, is_inbound: !by_dial });
             if !by_dial {
@@ -59,8 +63,14 @@ impl SessionHooks for Hooks {
         node.detached.lock().insert(session.key());
         node.events.tell(NodeEvent::Detached { peer });
         if !node.is_closing() {
-            let runtime = node.runtime.clone();
-            runtime.spawn(resume::bring_back(node, Arc::clone(session)));
+            dial(node, session, Need::Any);
+        }
+    }
+
+    fn link_wanted(&self, session: &Arc<SharedSession>) {
+        let may_dial = |node: &Arc<Shared>| !node.is_closing() && node.links != Links::Single;
+        if let Some(node) = self.node().filter(may_dial) {
+            dial(node, session, Need::Beside);
         }
     }
 
@@ -94,6 +104,13 @@ impl SessionHooks for Hooks {
 }
 
 impl Shared {
+    /// Keeps a second link beside the one in use, as long as the session is used.
+    pub(crate) fn keep_standby(self: &Arc<Self>, session: &Arc<SharedSession>) {
+        if session.begin_standby() {
+            self.runtime.spawn(redial::keep_standby(Arc::clone(self), Arc::clone(session)));
+        }
+    }
+
     /// Checks for whom a session's peer speaks at this moment.
     pub(crate) fn proven(&self, session: &SharedSession) -> Proven {
         proofs::check(&session.peer(), &self.claims(session), unix_now(), self.taken_back)
@@ -139,6 +156,12 @@ impl Shared {
         claims.extend(self.renewed.lock().get(&session.key()).cloned().unwrap_or_default());
         claims
     }
+}
+
+/// Dials for a session in a task of its own.
+fn dial(node: Arc<Shared>, session: &Arc<SharedSession>, need: Need) {
+    let (runtime, session) = (node.runtime.clone(), Arc::clone(session));
+    runtime.spawn(async move { redial::redial(&node, &session, need).await });
 }
 
 /// Whether the peer's node itself went away, and not just one use of it.

@@ -13,7 +13,7 @@ mod peers;
 mod proofs;
 mod publish;
 mod reach;
-mod resume;
+mod redial;
 mod search;
 mod shared;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{incoming::Queue, names::NodeNames, peers::Peers, proofs::TakenBack, reach::Reach};
 use crate::{
-    config::Limits,
+    config::{Limits, Links},
     data_dir::DataDirLock,
     events::{EventSender, NodeEvent},
     keys::Issuer,
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) reach: Reach,
     pub(crate) metadata: Metadata,
     pub(crate) limits: Limits,
+    pub(crate) links: Links,
     pub(crate) transport: Transport,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) services: Arc<Services>,

@@ -13,6 +13,8 @@ pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     /// Links that have something to send.
     pub(crate) drivers: Vec<LinkDriver>,
+    /// Links that are given up, whose sockets may take nothing any more.
+    pub(crate) given_up: Vec<LinkDriver>,
     /// Whether the caller may send from its own thread.
     pub(crate) is_inline: bool,
     /// The link that asks for its batch just now and need not be told.
@@ -32,6 +34,8 @@ pub(crate) enum News {
     Attached { is_new: bool, by_dial: bool, bound: Option<(InstanceId, SessionId)> },
     /// No link is left.
     Detached,
+    /// No link answers: another one is needed beside them.
+    LinkWanted,
     /// Dialling led to another process of the peer.
     Elsewhere,
     /// The peer opened a stream.

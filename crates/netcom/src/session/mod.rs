@@ -9,6 +9,7 @@ mod budget;
 mod clock;
 mod effects;
 mod hold;
+mod links;
 mod port;
 mod shared;
 mod slot;

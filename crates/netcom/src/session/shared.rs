@@ -7,7 +7,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{
-    AttachFailure, LinkInfo, LinkView, Sessions, StreamView,
+    AttachFailure, LinkInfo, Sessions, StreamView,
     budget::{Account, Budget},
     clock::Clock,
     effects::{Effects, News},
@@ -43,7 +43,7 @@ pub(crate) struct SharedSession {
     key: u64,
     peer: PeerId,
     node: NodeParts,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     account: Account,
     /// Who the peer is to the services here.
     visitor: Mutex<Arc<Visitor>>,
@@ -51,6 +51,8 @@ pub(crate) struct SharedSession {
     connections: AtomicUsize,
     /// Handlers that run for the peer.
     handlers: AtomicUsize,
+    /// A task sees to it that a link stands by.
+    pub(super) has_standby_keeper: AtomicBool,
 }
 
 /// What a session uses of its node.
@@ -166,6 +168,7 @@ impl SharedSession {
             visitor,
             connections: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
+            has_standby_keeper: AtomicBool::new(false),
         })
     }
 
@@ -221,6 +224,7 @@ impl SharedSession {
                 tracing::error!("A waker panicked");
             }
         }
+        effects.given_up.iter().for_each(LinkDriver::abort);
         for driver in effects.drivers {
             if effects.is_inline {
                 driver.try_flush();
@@ -240,6 +244,7 @@ impl SharedSession {
                 sessions.attached(self, is_new, by_dial, bound);
             }
             News::Detached => sessions.detached(self),
+            News::LinkWanted => sessions.link_wanted(self),
             News::Elsewhere => sessions.elsewhere(self),
             News::Auth(proof) => sessions.auth(self, proof),
             News::Ended(closed) => sessions.ended(self, &closed),
@@ -262,16 +267,6 @@ impl SharedSession {
     pub(crate) fn panic_inside(self: &Arc<Self>) {
         let fail = || self.with(Effects::default(), |_, _| panic!("on purpose"));
         assert!(panic::catch_unwind(AssertUnwindSafe(fail)).is_err());
-    }
-
-    /// Loses all links, as if the network had.
-    #[cfg(test)]
-    pub(crate) fn lose_links(self: &Arc<Self>) {
-        self.with(Effects::default(), |inner, now| {
-            for entry in std::mem::take(&mut inner.links) {
-                inner.engine.link_lost(entry.id, &netcom_session::LinkLoss::Reset, now);
-            }
-        });
     }
 
     /// The session's name, once known.
@@ -327,17 +322,6 @@ impl SharedSession {
         self.inner.lock().holds
     }
 
-    /// The session's links, in the order in which they came.
-    pub(crate) fn links(&self) -> Vec<LinkView> {
-        let inner = self.inner.lock();
-        let info = |id| inner.links.iter().find(|entry| entry.id == id).map(|e| &e.info);
-        let views = inner
-            .engine
-            .links()
-            .filter_map(|stats| Some(LinkView { stats, info: Arc::clone(info(stats.id)?) }));
-        views.collect()
-    }
-
     /// The streams the application holds.
     pub(crate) fn streams(&self) -> Vec<StreamView> {
         let inner = self.inner.lock();
@@ -381,15 +365,6 @@ impl SharedSession {
     /// Ends the session: what was finished arrives first, within the closing timeout.
     pub(crate) fn close(self: &Arc<Self>, code: Code, reason: &str) {
         self.with(Effects::default(), |inner, now| inner.engine.close(code, reason, now));
-    }
-
-    /// Ends one link in order; the others carry on.
-    pub(crate) fn close_link(self: &Arc<Self>, id: LinkId) {
-        self.with(Effects::default(), |inner, now| {
-            if inner.engine.closed().is_none() {
-                inner.engine.close_link(id, now);
-            }
-        });
     }
 
     /// Takes no further streams of the peer.
@@ -601,6 +576,15 @@ impl Inner {
                 effects.news.push(News::Detached);
                 effects.wakers.extend(self.watchers.all());
             }
+            Event::LinkSuspect { link } => {
+                tracing::debug!(peer = %self.spare.remote, %link, "Link does not answer");
+                effects.wakers.extend(self.watchers.all());
+            }
+            Event::LinkAnswers { link } => {
+                tracing::debug!(peer = %self.spare.remote, %link, "Link answers again");
+                effects.wakers.extend(self.watchers.all());
+            }
+            Event::LinkWanted => effects.news.push(News::LinkWanted),
             Event::Draining => {
                 effects.wakers.extend(self.openers.first());
                 effects.wakers.extend(self.watchers.all());
@@ -641,7 +625,12 @@ impl Inner {
             self.is_elsewhere = true;
             effects.news.push(News::Elsewhere);
         }
-        self.links.iter_mut().filter(|e| e.id == link).for_each(|entry| entry.is_ended = true);
+        for entry in self.links.iter_mut().filter(|entry| entry.id == link) {
+            entry.is_ended = true;
+            if code == Code::LINK_LOST {
+                effects.given_up.extend(entry.driver.clone());
+            }
+        }
         self.pings.values_mut().filter(|p| p.link == link).for_each(Ping::lose);
         effects.wakers.extend(self.watchers.all());
     }

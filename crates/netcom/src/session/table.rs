@@ -66,6 +66,9 @@ pub(crate) trait SessionHooks: Send + Sync {
     /// No link is left; within the resume window a new one brings the session back.
     fn detached(&self, session: &Arc<SharedSession>);
 
+    /// No link answers: another one is needed beside them.
+    fn link_wanted(&self, session: &Arc<SharedSession>);
+
     /// The session is over.
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed);
 
@@ -305,6 +308,10 @@ impl Sessions {
         self.hooks.detached(session);
     }
 
+    pub(super) fn link_wanted(&self, session: &Arc<SharedSession>) {
+        self.hooks.link_wanted(session);
+    }
+
     /// The next dial makes a new session; this one waits for its own process.
     pub(super) fn elsewhere(&self, session: &Arc<SharedSession>) {
         self.table.lock().endpoint.lead_elsewhere(&session.peer(), session);
@@ -408,6 +415,7 @@ impl Sessions {
                     return Err(refused(match error {
                         AttachError::TooManyLinks(_) => Code::OVERLOADED,
                         AttachError::OtherInstance => Code::INSTANCE_CHANGED,
+                        AttachError::TooOften => Code::REFUSED,
                         _ => Code::PROTOCOL_VIOLATION,
                     }));
                 }

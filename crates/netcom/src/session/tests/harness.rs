@@ -54,6 +54,8 @@ impl SessionHooks for Log {
         self.changed.notify_waiters();
     }
 
+    fn link_wanted(&self, _: &Arc<SharedSession>) {}
+
     fn ended(&self, _: &Arc<SharedSession>, closed: &Closed) {
         self.ended.lock().push(closed.clone());
         self.changed.notify_waiters();

@@ -1,0 +1,84 @@
+//! The links of a session: which there are, whether they answer, and waiting for others.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use netcom_session::LinkId;
+
+use super::{LinkView, SharedSession, effects::Effects, shared::Inner};
+
+impl SharedSession {
+    /// The session's links, in the order in which they came.
+    pub(crate) fn links(&self) -> Vec<LinkView> {
+        let inner = self.inner.lock();
+        let info = |id| inner.links.iter().find(|entry| entry.id == id).map(|e| &e.info);
+        let views = inner
+            .engine
+            .links()
+            .filter_map(|stats| Some(LinkView { stats, info: Arc::clone(info(stats.id)?) }));
+        views.collect()
+    }
+
+    /// Ends one link in order; the others carry on.
+    pub(crate) fn close_link(self: &Arc<Self>, id: LinkId) {
+        self.with(Effects::default(), |inner, now| {
+            if inner.engine.closed().is_none() {
+                inner.engine.close_link(id, now);
+            }
+        });
+    }
+
+    /// Loses all links, as if the network had.
+    #[cfg(test)]
+    pub(crate) fn lose_links(self: &Arc<Self>) {
+        self.with(Effects::default(), |inner, now| {
+            for entry in std::mem::take(&mut inner.links) {
+                inner.engine.link_lost(entry.id, &netcom_session::LinkLoss::Reset, now);
+            }
+        });
+    }
+
+    /// Notes that somebody sees to it that a link stands by. False where somebody does.
+    pub(crate) fn begin_standby(&self) -> bool {
+        !self.has_standby_keeper.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether no link answers, and another one should be dialled beside them.
+    pub(crate) fn wants_link(&self) -> bool {
+        self.inner.lock().engine.wants_link()
+    }
+
+    /// Returns once a link answers, or the session is over.
+    pub(crate) async fn wait_answer(self: &Arc<Self>) {
+        self.watch(|inner| (!inner.engine.wants_link()).then_some(())).await;
+    }
+
+    /// How many links answer.
+    pub(crate) fn working_links(&self) -> usize {
+        self.inner.lock().working_links()
+    }
+
+    /// Returns once the session has this many links that answer, or is over.
+    pub(crate) async fn wait_links(self: &Arc<Self>, count: usize) {
+        self.watch(|inner| {
+            let is_over = inner.engine.closed().is_some();
+            (is_over || inner.working_links() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Returns once the session has fewer links that answer, or is over.
+    pub(crate) async fn wait_fewer_links(self: &Arc<Self>, count: usize) {
+        self.watch(|inner| {
+            let is_over = inner.engine.closed().is_some();
+            (is_over || inner.working_links() < count).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Inner {
+    /// How many links answer.
+    fn working_links(&self) -> usize {
+        self.engine.links().filter(|link| link.is_attached && !link.is_suspect).count()
+    }
+}
