@@ -1,9 +1,9 @@
 //! The project's own chores. `cargo xtask help` lists them.
 
 mod lint;
+mod long;
 mod proto;
 mod python;
-mod rel;
 mod run;
 mod tally;
 
@@ -15,6 +15,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::long::Forms;
+
 const HELP: &str = "\
 cargo xtask COMMAND
   test [-p CRATE]…   every check and every test; ends with `N passed, N failed, N skipped`
@@ -24,6 +26,7 @@ cargo xtask COMMAND
   threat T-N         the tests of one threat of docs/security.md, with what they measure
   bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
   rel LINE           the long form of a reliability line, such as R-1; without LINE: which there are
+  lab SCENARIO       a scenario of the laboratory in its long form; without one: which there are
   help               this text";
 
 fn main() -> ExitCode {
@@ -56,20 +59,23 @@ fn chore() -> Result<ExitCode> {
         }
         "threat" => threat(&args).map(|()| ExitCode::SUCCESS),
         "bench" => bench(&args).map(|()| ExitCode::SUCCESS),
-        "rel" => {
-            match args.as_slice() {
-                [] => say(rel::list()),
-                [line] => rel::run(cargo(), line)?,
-                _ => bail!("usage: cargo xtask rel [LINE]"),
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        "rel" => long(Forms::Reliability, &args),
+        "lab" => long(Forms::Laboratory, &args),
         "help" | "--help" | "-h" => {
             say(HELP);
             Ok(ExitCode::SUCCESS)
         }
         other => bail!("no command {other:?}\n{HELP}"),
     }
+}
+
+fn long(forms: Forms, args: &[String]) -> Result<ExitCode> {
+    match args {
+        [] => say(forms.list()),
+        [name] => forms.run(cargo(), name)?,
+        _ => bail!("one name, or none for a list of them"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says one line, or several, to whoever ran the chore.

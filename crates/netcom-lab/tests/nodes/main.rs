@@ -4,6 +4,7 @@
 
 mod support;
 
+mod cuts;
 mod faults;
 mod proofs;
 mod round_trips;

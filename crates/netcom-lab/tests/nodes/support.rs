@@ -141,7 +141,7 @@ pub(crate) async fn until(is_true: impl Fn() -> bool) {
 }
 
 /// Bytes of which each says where it stands.
-fn pattern(range: std::ops::Range<usize>) -> Bytes {
+pub(crate) fn pattern(range: std::ops::Range<usize>) -> Bytes {
     range.map(|place| (place.wrapping_mul(0x9e37_79b9) >> 12) as u8).collect()
 }
 

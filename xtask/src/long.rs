@@ -1,10 +1,11 @@
-//! Reliability lines that take longer than a run of the tests allows.
+//! Reliability lines and scenarios of the laboratory that take longer than a run of the tests
+//! allows.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A line, and the long form of the tests that show it.
+/// A line or a scenario, and the long form of the tests that show it.
 struct Line {
     name: &'static str,
     about: &'static str,
@@ -14,26 +15,46 @@ struct Line {
     environment: &'static [(&'static str, &'static str)],
 }
 
-/// What can be run, one in a line.
-pub(crate) fn list() -> String {
-    let line = |line: &Line| format!("  {:<5} {}", line.name, line.about);
-    LINES.iter().map(line).collect::<Vec<_>>().join("\n")
+/// Which long forms.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Forms {
+    /// Of the reliability lines.
+    Reliability,
+    /// Of the laboratory's scenarios.
+    Laboratory,
 }
 
-/// Runs the long form of a line's tests in a release build, one after the other.
-pub(crate) fn run(mut cargo: Command, name: &str) -> Result<()> {
-    let Some(line) = LINES.iter().find(|line| line.name == name) else {
-        bail!("no line {name:?}; there are\n{}", list());
-    };
-    let status = cargo
-        .args(["test", "--release", "--package", line.package, "--test", line.target])
-        .args(["--", "--nocapture", "--test-threads", "1", "--exact"])
-        .args(line.tests)
-        .envs(line.environment.iter().copied())
-        .status()
-        .context("cargo could not be started")?;
-    ensure!(status.success(), "{name} was not reached: {status}");
-    Ok(())
+impl Forms {
+    fn lines(self) -> &'static [Line] {
+        match self {
+            Self::Reliability => LINES,
+            Self::Laboratory => SCENARIOS,
+        }
+    }
+
+    /// What can be run, one in a line.
+    pub(crate) fn list(self) -> String {
+        let line = |line: &Line| format!("  {:<12} {}", line.name, line.about);
+        self.lines().iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Runs the long form of a line's tests in a release build, one after the other. What the
+    /// caller's environment says of their size counts.
+    pub(crate) fn run(self, mut cargo: Command, name: &str) -> Result<()> {
+        let Some(line) = self.lines().iter().find(|line| line.name == name) else {
+            bail!("there is no {name:?}; there are\n{}", self.list());
+        };
+        let unset = line.environment.iter().filter(|(key, _)| std::env::var_os(key).is_none());
+        let status = cargo
+            .args(["test", "--release", "--package", line.package, "--test", line.target])
+            .args(["--", "--nocapture", "--test-threads", "1", "--exact"])
+            .args(line.tests)
+            .envs(unset.copied())
+            .status()
+            .context("cargo could not be started")?;
+        ensure!(status.success(), "{name} was not reached: {status}");
+        Ok(())
+    }
 }
 
 const LINES: &[Line] = &[
@@ -97,5 +118,28 @@ const LINES: &[Line] = &[
         target: "timing",
         tests: &["t_20_how_long_keys_are_compared_tells_nothing_of_them"],
         environment: &[("NETCOM_SAMPLES", "1000000")],
+    },
+];
+
+const SCENARIOS: &[Line] = &[
+    Line {
+        name: "cuts",
+        about: "links cut and turned into black holes under load: how long nothing new comes",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_by_another_address",
+        ],
+        environment: &[("NETCOM_CUTS", "200")],
+    },
+    Line {
+        name: "simulation",
+        about: "50,000 random networks on virtual time, and a day of 20 nodes",
+        package: "netcom-lab",
+        target: "simulation",
+        tests: &[],
+        environment: &[("NETCOM_SEEDS", "50000")],
     },
 ];
