@@ -197,6 +197,11 @@ class LinkInfo:
         Whether it carries the session's data; others stand by.
         """
     @property
+    def is_suspect(self, /) -> bool:
+        """
+        Whether what was sent on it has had no answer for so long that another link takes over.
+        """
+    @property
     def kind(self, /) -> str:
         """
         `tcp` or `quic`.

@@ -87,6 +87,7 @@ fn check(case: Case) {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of the long form")]
 fn report(case: Case, mut gaps: Vec<Duration>) {
     gaps.sort();
     let at = |share: usize| gaps[(gaps.len() * share / 100).min(gaps.len() - 1)];
