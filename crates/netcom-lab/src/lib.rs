@@ -17,8 +17,7 @@
 //! machine is busy.
 //!
 //! What a direction of a link does to packets is a [`Path`], a machine without clock or I/O that
-//! draws its numbers from a [`Random`] with a seed: these two are there on every system, and so is
-//! the [`simulation`] of whole networks that is built on them.
+//! draws its numbers from a [`Random`] with a seed: these two are there on every system.
 
 #[cfg(target_os = "linux")]
 mod card;
@@ -48,7 +47,6 @@ mod random;
 mod recording;
 #[cfg(target_os = "linux")]
 mod running;
-pub mod simulation;
 #[cfg(target_os = "linux")]
 mod skip;
 #[cfg(target_os = "linux")]

@@ -12,4 +12,3 @@ mod pacing;
 mod random;
 mod regressions;
 mod replay;
-mod successors;
