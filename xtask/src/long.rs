@@ -121,15 +121,40 @@ const LINES: &[Line] = &[
     },
 ];
 
-const SCENARIOS: &[Line] = &[Line {
-    name: "cuts",
-    about: "links cut and turned into black holes under load: how long nothing new comes",
-    package: "netcom-lab",
-    target: "nodes",
-    tests: &[
-        "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_by_another_address",
-    ],
-    environment: &[("NETCOM_CUTS", "200")],
-}];
+const SCENARIOS: &[Line] = &[
+    Line {
+        name: "cuts",
+        about: "links cut and turned into black holes under load: how long nothing new comes",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_by_another_address",
+        ],
+        environment: &[("NETCOM_CUTS", "200")],
+    },
+    Line {
+        name: "far",
+        about: "one stream over 100 ms and 200 Mbit/s, with losses, and beside the kernel's cubic",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "far::one_stream_fills_a_far_link",
+            "far::one_lost_packet_of_a_thousand_leaves_a_stream_over_quic_half_of_a_far_link",
+            "far::a_flow_of_the_kernels_cubic_beside_it_keeps_its_part",
+        ],
+        environment: &[("NETCOM_MEGABITS", "200"), ("NETCOM_WARM", "10"), ("NETCOM_SECONDS", "30")],
+    },
+    Line {
+        name: "fairness",
+        about: "one greedy stream beside 99 polite ones, and equal streams beside each other",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "fairness::a_greedy_stream_slows_ninety_nine_polite_ones_at_most_to_twice_their_time",
+            "fairness::equal_streams_share_a_link_equally",
+        ],
+        environment: &[("NETCOM_SECONDS", "20")],
+    },
+];

@@ -1,6 +1,7 @@
 //! QUIC: endpoints that dial and listen on one socket.
 
 mod bursts;
+mod congestion;
 
 use std::{
     io,
@@ -20,7 +21,7 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{task::JoinSet, time};
 
-use self::bursts::BurstSocket;
+use self::{bursts::BurstSocket, congestion::TolerantCubicConfig};
 use crate::{
     address::{self, Endpoint as Address},
     admission::Slot,
@@ -263,7 +264,8 @@ fn transport_config(limits: &HandshakeLimits, bidirectional: u32) -> TransportCo
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .max_idle_timeout(Some(idle.into()))
-        .keep_alive_interval(limits.quic_keep_alive);
+        .keep_alive_interval(limits.quic_keep_alive)
+        .congestion_controller_factory(Arc::new(TolerantCubicConfig::default()));
     config
 }
 

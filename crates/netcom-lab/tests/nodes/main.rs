@@ -5,6 +5,8 @@
 mod support;
 
 mod cuts;
+mod fairness;
+mod far;
 mod faults;
 mod proofs;
 mod round_trips;
