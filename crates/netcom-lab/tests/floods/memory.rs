@@ -100,7 +100,7 @@ async fn overload(plan: &Plan, group: &Group, victim: &mut Victim) {
             allocated as f64 / MEBI,
         );
         assert!(kept <= allocated + allocated / 10 + DRIFT, "{kept} bytes after {allocated}");
-        let most = rested.resident + rested.resident / 10 + DRIFT;
+        let most = rested.resident + rested.resident / 10 + ARENAS;
         assert!(after.resident <= most, "the allocator keeps {after}");
     }
     assert!(!witnessing.is_finished(), "the session that was there is answered all the time");
@@ -310,6 +310,9 @@ const OVERLOAD: usize = 3;
 const MEBI: f64 = (1 << 20) as f64;
 /// What peers that were there once may leave in the node's tables.
 const DRIFT: u64 = 1 << 20;
+/// What the allocator may keep besides for the threads that ran meanwhile: on a busy machine 2.8 MiB
+/// were seen beside 18, of which as much was allocated as before.
+const ARENAS: u64 = 3 << 20;
 /// How long memory stays the same when all is over.
 const QUIET: Duration = Duration::from_secs(3);
 /// How long each stream of a flood tries to send that.

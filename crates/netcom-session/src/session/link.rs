@@ -327,6 +327,15 @@ impl Link {
         self.health.sent(now);
     }
 
+    /// Remembers a ping that is on its way. Where there are too many, the newest takes the place of
+    /// the one before it: its answer is for all.
+    pub(crate) fn note_ping(&mut self, nonce: u64, now: Time) {
+        if self.pings.len() >= MAX_PINGS {
+            self.pings.pop_back();
+        }
+        self.pings.push_back((nonce, now));
+    }
+
     /// The lane for a frame: the one the flow used last while it has data queued there, else one
     /// with nothing outstanding, else a new one, else the least loaded. Lane 0 carries control
     /// frames, and everything where there is no other or the peer has not answered yet.

@@ -38,7 +38,10 @@ impl Session {
         self.advance(now);
         let nonce = self.pings;
         let link = self.link_mut(id)?;
-        link.ping_queued = Some(nonce);
+        // One that was not sent yet needs no frame of its own: the answer to this one is for both.
+        if let Some(earlier) = link.ping_queued.replace(nonce) {
+            link.note_ping(earlier, now);
+        }
         self.pings += 1;
         Some(nonce)
     }

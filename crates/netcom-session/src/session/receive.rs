@@ -1,5 +1,7 @@
 //! Frames from a link.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{
@@ -160,13 +162,17 @@ impl Session {
     fn handle_pong(&mut self, id: LinkId, nonce: u64, now: Time) -> bool {
         let Some(link) = self.link_mut(id) else { return false };
         let Some(at) = link.pings.iter().position(|(sent, _)| *sent == nonce) else { return false };
-        // The peer answers the newest ping of those that came together.
-        let Some((_, sent_at)) = link.pings.drain(..=at).next_back() else { return false };
-        let rtt = now.since(sent_at);
-        link.rtt.sample(rtt);
+        // The peer answers the newest ping of those that came together, for all of them.
+        let answered: Vec<_> = link.pings.drain(..=at).collect();
+        link.rtt.sample(answered.last().map_or(Duration::ZERO, |(_, sent_at)| now.since(*sent_at)));
         link.flight.acknowledge(0, &link.rtt, now);
         self.link_answered(id, now);
-        self.core.events.push_back(Event::Pong { link: id, nonce, rtt });
+        let pongs = answered.into_iter().map(|(nonce, sent_at)| Event::Pong {
+            link: id,
+            nonce,
+            rtt: now.since(sent_at),
+        });
+        self.core.events.extend(pongs);
         true
     }
 

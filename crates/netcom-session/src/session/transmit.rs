@@ -273,10 +273,7 @@ fn fill_probes(link: &mut Link, batch: &mut Batch, now: Time) {
         link.sent_uncounted(0);
     }
     if let Some(nonce) = link.ping_queued.take() {
-        if link.pings.len() >= super::link::MAX_PINGS {
-            link.pings.pop_front();
-        }
-        link.pings.push_back((nonce, now));
+        link.note_ping(nonce, now);
         batch.push(crate::LaneId(0), &Frame::Ping { nonce });
         link.sent_uncounted(0);
         if std::mem::take(&mut link.is_ping_padded) {

@@ -369,3 +369,30 @@ fn links_that_flap_are_refused_beyond_ten_a_second_and_harm_nothing() {
     scene.run(SECOND);
     assert!(scene.pair.wires[wire].ends[B].is_some(), "a second later there is room again");
 }
+
+#[test]
+fn each_ping_is_answered_though_others_follow_it_before_the_answer() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    pair.run_for(SECOND);
+    let link = pair.session(A, handle).active_link().expect("a link");
+    pair.is_stopped[B] = true;
+    // Two at once, and a third after many that ask whether the link lives.
+    let now = pair.now;
+    let mut asked: Vec<_> = (0..2).map(|_| pair.session(A, handle).ping(link, now)).collect();
+    pair.run_for(9 * SECOND);
+    let now = pair.now;
+    asked.push(pair.session(A, handle).ping(link, now));
+    pair.run_for(SECOND);
+    pair.is_stopped[B] = false;
+    pair.run_for(SECOND);
+    for asked in asked {
+        let is_answer = |event: &Event| match event {
+            Event::Pong { nonce, rtt, .. } => {
+                Some(*nonce) == asked && (SECOND..11 * SECOND).contains(rtt)
+            }
+            _ => false,
+        };
+        assert!(pair.hosts[A].saw(is_answer), "{asked:?}");
+    }
+}
