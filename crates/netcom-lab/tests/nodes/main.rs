@@ -4,7 +4,10 @@
 
 mod support;
 
+mod blocked;
 mod cuts;
 mod faults;
+mod ladder;
 mod proofs;
+mod roam;
 mod round_trips;
