@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use netcom::LinkKind;
-use netcom_lab::{LinkSpec, Loss, Side, with_pair};
+use netcom_lab::{Condition, LinkSpec, Loss, Side, with_pair};
 use tokio::time::timeout;
 
 use crate::support::{Server, address, client};
@@ -43,6 +43,25 @@ fn a_node_connects_and_is_answered_on_each_rung_in_time() {
         }
     }
     assert!(failed.is_empty(), "not in time: {failed:?}");
+}
+
+#[test]
+fn a_request_outlives_a_first_link_that_had_no_answer() {
+    with_pair(LinkSpec::new(Duration::from_millis(10)), |pair| {
+        let listen = [address(pair.right().ipv4().into(), LinkKind::Tcp)];
+        let server = Server::start(pair.right(), listen, |builder| builder, async |_| ());
+        pair.left().run(async || {
+            let node = client().build().await.unwrap();
+            let connection = node.connect(server.ticket.clone()).await.unwrap();
+            // What the session begins with is lost, or its answer.
+            pair.link().set(Condition::Down);
+            let request = tokio::spawn(async move { connection.request("hello").await });
+            tokio::time::sleep(SILENCE).await;
+            pair.link().set(Condition::Up);
+            assert_eq!(request.await.unwrap().unwrap(), "hello");
+            node.close().await;
+        });
+    });
 }
 
 /// One node connects and asks from one side; `None` where there is no laboratory.
@@ -114,3 +133,5 @@ const SAMPLE: [u32; 3] = [1, 5, 8];
 /// What the first rung may take, and each one above it more.
 const FIRST: Duration = Duration::from_secs(10);
 const EACH: Duration = Duration::from_secs(5);
+/// Longer than an answer to the first word on a link may take.
+const SILENCE: Duration = Duration::from_secs(6);

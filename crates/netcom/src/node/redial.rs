@@ -56,6 +56,18 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Ne
     }
 }
 
+/// Dials once in place of a session's first link, which had no answer.
+pub(crate) async fn replace_unanswered(node: &Shared, session: &Arc<SharedSession>) {
+    let dialled = tokio::select! {
+        dialled = dial(node, session, Need::Any) => dialled,
+        () = node.closing() => Ok(()),
+    };
+    if let Err(failure) = dialled {
+        tracing::debug!(peer = %session.peer(), %failure, "No link in place of the first");
+    }
+    session.end_replacing();
+}
+
 /// Sees to it that a second link stands by until the session is over.
 pub(crate) async fn keep_standby(node: Arc<Shared>, session: Arc<SharedSession>) {
     loop {

@@ -99,6 +99,10 @@ pub(super) struct Inner {
     was_attached: bool,
     /// Why the last link that did not become part of the session ended.
     attach_failure: Option<Code>,
+    /// Links without an answer that were replaced before one became part of the session.
+    unanswered: u8,
+    /// One of those is being replaced, and whether the node was told.
+    replacing: Option<bool>,
     /// The last link that was dialled led to another process of the peer.
     pub(super) is_elsewhere: bool,
     /// The engine had to be replaced.
@@ -153,6 +157,8 @@ impl SharedSession {
             deadline: None,
             was_attached: false,
             attach_failure: None,
+            unanswered: 0,
+            replacing: None,
             is_elsewhere: false,
             is_failed: false,
             // Stands in after a failure, so it needs no secret.
@@ -245,6 +251,11 @@ impl SharedSession {
             }
             News::Detached => sessions.detached(self),
             News::LinkWanted => sessions.link_wanted(self),
+            News::Unanswered => {
+                if !sessions.unanswered(self) {
+                    self.end_replacing();
+                }
+            }
             News::Elsewhere => sessions.elsewhere(self),
             News::Auth(proof) => sessions.auth(self, proof),
             News::Ended(closed) => sessions.ended(self, &closed),
@@ -488,6 +499,14 @@ impl SharedSession {
         });
     }
 
+    /// Whoever dialled in place of a link without an answer has done so, or given up.
+    pub(crate) fn end_replacing(self: &Arc<Self>) {
+        self.with(Effects::default(), |inner, now| {
+            inner.replacing = None;
+            inner.abandon_unattached(now);
+        });
+    }
+
     /// Ends a session whose links all ended before one became part of it.
     pub(super) fn abandon_unattached(self: &Arc<Self>) {
         self.with(Effects::default(), Inner::abandon_unattached);
@@ -526,6 +545,10 @@ impl Inner {
     fn settle(&mut self, effects: &mut Effects) {
         while let Some(event) = self.engine.poll_event() {
             self.handle(event, effects);
+        }
+        if self.replacing == Some(false) {
+            self.replacing = Some(true);
+            effects.news.push(News::Unanswered);
         }
         effects.wakers.append(&mut self.woken);
         if !self.quieters.is_empty() && self.is_quiet() {
@@ -666,12 +689,21 @@ impl Inner {
     }
 
     /// Ends a session whose links all ended before one became part of it: whoever dials again
-    /// makes another one, and what waits on this one waits for nothing.
+    /// makes another one, and what waits on this one waits for nothing. Where a network lost the
+    /// answer, or what asks for it, another link is dialled first.
     pub(super) fn abandon_unattached(&mut self, now: Time) {
-        if self.has_no_link() && self.engine.state() == State::Attaching {
-            let code = self.attach_failure.unwrap_or(Code::CANCELLED);
-            self.engine.close(code, "no link became part of the session", now);
+        let is_attaching = self.engine.state() == State::Attaching;
+        let is_replacing = self.replacing.is_some() && self.holds > 0;
+        if !self.has_no_link() || !is_attaching || is_replacing {
+            return;
         }
+        let code = self.attach_failure.unwrap_or(Code::CANCELLED);
+        if code == Code::HANDSHAKE_TIMEOUT && self.holds > 0 && self.unanswered < MAX_UNANSWERED {
+            self.unanswered += 1;
+            self.replacing = Some(false);
+            return;
+        }
+        self.engine.close(code, "no link became part of the session", now);
     }
 
     /// The engine panicked: whatever state it is in, it is not asked again.
@@ -729,3 +761,6 @@ impl Drop for Place<'_> {
         next.into_iter().for_each(Waker::wake);
     }
 }
+
+/// Links without an answer that are replaced before a session is given up that never had one.
+const MAX_UNANSWERED: u8 = 2;
