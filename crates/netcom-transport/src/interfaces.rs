@@ -144,9 +144,8 @@ mod linux {
         let mut message = [0_u8; 64];
         while taken < MOST {
             match recv(socket, &mut message, RecvFlags::empty()) {
-                Ok(_) => taken += 1,
-                // The kernel dropped some, for there were too many: something changed all the more.
-                Err(Errno::NOBUFS) => taken += 1,
+                // Where the kernel dropped some, for they were too many, something changed as well.
+                Ok(_) | Err(Errno::NOBUFS) => taken += 1,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if taken > 0 => return Ok(()),
                 Err(error) => return Err(error.into()),
