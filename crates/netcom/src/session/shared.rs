@@ -93,16 +93,16 @@ pub(super) struct Inner {
     pub(super) pings: BTreeMap<u64, Ping>,
     /// Tasks that a call under the lock lets go on.
     pub(super) woken: Vec<Waker>,
-    holds: usize,
+    pub(super) holds: usize,
     /// The deadline the timer knows.
     deadline: Option<Time>,
     was_attached: bool,
     /// Why the last link that did not become part of the session ended.
-    attach_failure: Option<Code>,
+    pub(super) attach_failure: Option<Code>,
     /// Links without an answer that were replaced before one became part of the session.
-    unanswered: u8,
+    pub(super) unanswered: u8,
     /// One of those is being replaced, and whether the node was told.
-    replacing: Option<bool>,
+    pub(super) replacing: Option<bool>,
     /// The last link that was dialled led to another process of the peer.
     pub(super) is_elsewhere: bool,
     /// The engine had to be replaced.
@@ -499,19 +499,6 @@ impl SharedSession {
         });
     }
 
-    /// Whoever dialled in place of a link without an answer has done so, or given up.
-    pub(crate) fn end_replacing(self: &Arc<Self>) {
-        self.with(Effects::default(), |inner, now| {
-            inner.replacing = None;
-            inner.abandon_unattached(now);
-        });
-    }
-
-    /// Ends a session whose links all ended before one became part of it.
-    pub(super) fn abandon_unattached(self: &Arc<Self>) {
-        self.with(Effects::default(), Inner::abandon_unattached);
-    }
-
     pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
         self.inner.lock()
     }
@@ -679,31 +666,13 @@ impl Inner {
     }
 
     /// Whether no link is or may become part of the session.
-    fn has_no_link(&self) -> bool {
+    pub(super) fn has_no_link(&self) -> bool {
         self.links.iter().all(|entry| entry.is_ended)
     }
 
     fn is_quiet(&self) -> bool {
         let has_none = self.slots.is_empty() && self.engine.stats().streams == 0;
         has_none || self.engine.closed().is_some()
-    }
-
-    /// Ends a session whose links all ended before one became part of it: whoever dials again
-    /// makes another one, and what waits on this one waits for nothing. Where a network lost the
-    /// answer, or what asks for it, another link is dialled first.
-    pub(super) fn abandon_unattached(&mut self, now: Time) {
-        let is_attaching = self.engine.state() == State::Attaching;
-        let is_replacing = self.replacing.is_some() && self.holds > 0;
-        if !self.has_no_link() || !is_attaching || is_replacing {
-            return;
-        }
-        let code = self.attach_failure.unwrap_or(Code::CANCELLED);
-        if code == Code::HANDSHAKE_TIMEOUT && self.holds > 0 && self.unanswered < MAX_UNANSWERED {
-            self.unanswered += 1;
-            self.replacing = Some(false);
-            return;
-        }
-        self.engine.close(code, "no link became part of the session", now);
     }
 
     /// The engine panicked: whatever state it is in, it is not asked again.
@@ -761,6 +730,3 @@ impl Drop for Place<'_> {
         next.into_iter().for_each(Waker::wake);
     }
 }
-
-/// Links without an answer that are replaced before a session is given up that never had one.
-const MAX_UNANSWERED: u8 = 2;
