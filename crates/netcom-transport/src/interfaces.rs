@@ -17,7 +17,8 @@ pub trait AddressWatch: fmt::Debug + Send + 'static {
     /// often they changed. Cancel safe.
     fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
-    /// The addresses of the interfaces that are up, with the loopback's.
+    /// The addresses of the interfaces that are up, with the loopback's, without those that mean
+    /// something on one interface alone.
     ///
     /// # Errors
     /// When the machine's interfaces cannot be listed.
@@ -84,7 +85,9 @@ impl AddressWatch for SystemAddresses {
     }
 
     fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
-        interface_addresses().map(Iterator::collect)
+        // Link-local ones come and go with each container, and no link uses them.
+        let is_wide = |ip: &IpAddr| !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        Ok(interface_addresses()?.filter(is_wide).collect())
     }
 }
 
