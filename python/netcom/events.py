@@ -13,9 +13,9 @@ class NodeEvent:
     """Something that happened at a node; facts that its kind does not have are empty."""
 
     kind: str
-    """``listening``, ``published``, ``connected``, ``detached`` (no link is left, and the node
-    dials again), ``resumed``, ``disconnected``, ``claim_refused``, ``draining``, ``closed`` or
-    ``lagged``; later versions may tell more."""
+    """``listening``, ``published``, ``addresses_changed`` (of this machine), ``connected``,
+    ``detached`` (no link is left, and the node dials again), ``resumed``, ``disconnected``,
+    ``claim_refused``, ``draining``, ``closed`` or ``lagged``; later versions may tell more."""
     peer_id: PeerId | None = None
     """The peer."""
     netids: Sequence[NetID] = ()

@@ -123,6 +123,17 @@ const LINES: &[Line] = &[
 
 const SCENARIOS: &[Line] = &[
     Line {
+        name: "blocked",
+        about: "UDP, TCP or long packets lost, at first or later: which link is used in the end",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "blocked::a_session_comes_up_on_what_passes",
+            "blocked::a_session_stays_up_on_what_passes",
+        ],
+        environment: &[],
+    },
+    Line {
         name: "cuts",
         about: "links cut and turned into black holes under load: how long nothing new comes",
         package: "netcom-lab",
@@ -156,5 +167,26 @@ const SCENARIOS: &[Line] = &[
             "fairness::equal_streams_share_a_link_equally",
         ],
         environment: &[("NETCOM_SECONDS", "20")],
+    },
+    Line {
+        name: "ladder",
+        about: "nine networks, each worse than the one before: how long it takes to be answered",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &["ladder::a_node_connects_and_is_answered_on_each_rung_in_time"],
+        environment: &[("NETCOM_CLIMBS", "20")],
+    },
+    Line {
+        name: "roam",
+        about: "network cards down and with other addresses under load: how long nothing new comes",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "roam::a_quic_link_moves_with_the_card_and_is_not_replaced",
+            "roam::a_server_that_changes_its_addresses_is_found_at_the_new_ones",
+            "roam::a_session_that_waits_for_a_network_goes_on_as_soon_as_there_is_one",
+            "roam::a_tcp_link_is_replaced_as_soon_as_its_address_is_gone",
+        ],
+        environment: &[("NETCOM_MOVES", "20")],
     },
 ];

@@ -78,6 +78,7 @@ fn tell(py: Python<'_>, event: NodeEvent) -> PyResult<(&'static str, Py<PyDict>)
             facts.set_item("reason", reason)?;
             "claim_refused"
         }
+        NodeEvent::AddressesChanged { .. } => "addresses_changed",
         NodeEvent::Draining => "draining",
         NodeEvent::Closed => "closed",
         NodeEvent::Lagged { missed } => {

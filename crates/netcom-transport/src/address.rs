@@ -11,6 +11,8 @@ use multiaddr::Protocol;
 use netcom_identity::{Multiaddr, PeerId};
 use netcom_session::LinkKind;
 
+use crate::interfaces;
+
 /// Where a link starts or ends, without the peer's name.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Endpoint {
@@ -116,8 +118,7 @@ pub fn expand(listen: &Multiaddr) -> io::Result<Vec<Multiaddr>> {
     };
     match endpoint.socket() {
         Some(socket) if socket.ip().is_unspecified() => {
-            let found = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip());
-            Ok(expand_over(endpoint, found))
+            Ok(expand_over(endpoint, interfaces::interface_addresses()?))
         }
         _ => Ok(vec![endpoint.to_multiaddr()]),
     }
@@ -158,12 +159,19 @@ pub fn leads_alike(one: &Multiaddr, other: &Multiaddr) -> bool {
     facts(one).is_some() && facts(one) == facts(other)
 }
 
+/// The IP address in an address, unspecified where it stands for all interfaces; `None` for one
+/// without.
+#[must_use]
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    let (endpoint, _) = Endpoint::parse(address).ok()?;
+    endpoint.socket().map(|socket| socket.ip())
+}
+
 /// Stands for both ends of a link without their ports, in this process.
 pub(crate) fn path(local: &Multiaddr, remote: &Multiaddr) -> u64 {
     let mut hasher = DefaultHasher::new();
     for end in [local, remote] {
-        let ip = Endpoint::parse(end).ok().and_then(|(end, _)| end.socket());
-        ip.map(|socket| socket.ip()).hash(&mut hasher);
+        ip_of(end).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -21,6 +21,7 @@ mod exporter;
 pub mod fuzzing;
 mod half_open;
 mod handshake;
+mod interfaces;
 mod link;
 mod memory;
 mod quic;
@@ -30,12 +31,13 @@ mod tls;
 mod transport;
 
 pub use crate::{
-    address::{AddressError, expand, leads_alike, with_peer, without_peer},
+    address::{AddressError, expand, ip_of, leads_alike, with_peer, without_peer},
     certificate::{CertificateError, IssueError},
     counters::TransportStats,
     dial::{Attempt, AttemptError, DialError, DialOptions},
     driver::{LinkClient, LinkDriver},
     handshake::HandshakeError,
+    interfaces::{AddressWatch, SystemAddresses},
     link::{HelloError, Link},
     transport::{HandshakeLimits, ListenError, Transport, TransportConfig, TransportError},
 };

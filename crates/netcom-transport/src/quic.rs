@@ -4,8 +4,9 @@ mod bursts;
 mod congestion;
 
 use std::{
+    collections::BTreeSet,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,9 +44,18 @@ pub(crate) struct Endpoints {
 
 #[derive(Debug, Default)]
 struct Open {
-    listening: Vec<Endpoint>,
+    listening: Vec<Bound>,
     /// For dialling where no listening socket of that family fits; opened on demand.
-    dialing: [Option<Endpoint>; 2],
+    dialing: [Option<Bound>; 2],
+    /// The machine's addresses, once they have changed.
+    present: Option<BTreeSet<IpAddr>>,
+}
+
+/// An endpoint and its socket.
+#[derive(Clone, Debug)]
+struct Bound {
+    endpoint: Endpoint,
+    socket: Arc<BurstSocket>,
 }
 
 impl Endpoints {
@@ -66,9 +76,9 @@ impl Endpoints {
 
     /// Opens a socket that listens, and from which this transport dials from now on.
     pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<(Endpoint, SocketAddr)> {
-        let endpoint = open(address, Some(self.server.clone()))?;
-        let local = endpoint.local_addr()?;
-        self.open.lock().listening.push(endpoint.clone());
+        let bound = open(address, Some(self.server.clone()))?;
+        let (endpoint, local) = (bound.endpoint.clone(), bound.endpoint.local_addr()?);
+        self.open.lock().listening.push(bound);
         Ok((endpoint, local))
     }
 
@@ -76,14 +86,31 @@ impl Endpoints {
     pub(crate) fn unlisten(&self, endpoint: &Endpoint) {
         endpoint.set_server_config(None);
         let local = endpoint.local_addr().ok();
-        self.open.lock().listening.retain(|other| other.local_addr().ok() != local);
+        self.open.lock().listening.retain(|other| other.local_addr() != local);
+    }
+
+    /// Learns which addresses the machine has now. Where one is gone, links of sockets that are
+    /// bound to none go on from another: quinn takes another connection id, which its peer has for
+    /// that (RFC 9000, section 9.5), and sends a packet, from which the peer learns where to.
+    pub(crate) fn addresses_changed(&self, present: &BTreeSet<IpAddr>, is_any_gone: bool) {
+        let mut open = self.open.lock();
+        open.present = Some(present.clone());
+        let bound = open.listening.iter().chain(open.dialing.iter().flatten());
+        for Bound { endpoint, socket } in bound.filter(|bound| is_any_gone && bound.is_free()) {
+            // The same socket: the kernel chooses an address for each packet.
+            if let Err(error) = endpoint.rebind_abstract(Arc::clone(socket) as _) {
+                tracing::debug!(%error, "QUIC links stay where they were");
+            }
+        }
     }
 
     /// Closes all sockets when their links have ended, or after `patience`. Forgets them at once.
     pub(crate) fn close(&self, patience: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let Open { listening, dialing } = std::mem::take(&mut *self.open.lock());
+        let Open { listening, dialing, .. } = std::mem::take(&mut *self.open.lock());
         async move {
-            let idle = listening.iter().chain(dialing.iter().flatten()).map(|endpoint| {
+            let bound = listening.into_iter().chain(dialing.into_iter().flatten());
+            let endpoints: Vec<Endpoint> = bound.map(|bound| bound.endpoint).collect();
+            let idle = endpoints.iter().map(|endpoint| {
                 endpoint.set_server_config(None);
                 endpoint.wait_idle()
             });
@@ -94,19 +121,37 @@ impl Endpoints {
     }
 
     fn for_dialing(&self, remote: SocketAddr) -> io::Result<Endpoint> {
-        let mut sockets = self.open.lock();
-        let fits =
-            |endpoint: &&Endpoint| endpoint.local_addr().is_ok_and(|local| reaches(local, remote));
-        if let Some(endpoint) = sockets.listening.iter().find(fits) {
-            return Ok(endpoint.clone());
+        let mut open = self.open.lock();
+        let is_there = |local: SocketAddr| {
+            let ip = local.ip();
+            let is_own = open.present.as_ref().is_none_or(|present| present.contains(&ip));
+            is_own || ip.is_unspecified() || ip.is_loopback()
+        };
+        let fits = |bound: &&Bound| {
+            bound.local_addr().is_some_and(|local| reaches(local, remote) && is_there(local))
+        };
+        if let Some(bound) = open.listening.iter().find(fits) {
+            return Ok(bound.endpoint.clone());
         }
-        let dialing = &mut sockets.dialing[usize::from(remote.is_ipv6())];
-        if let Some(endpoint) = dialing {
-            return Ok(endpoint.clone());
+        let dialing = &mut open.dialing[usize::from(remote.is_ipv6())];
+        if let Some(bound) = dialing {
+            return Ok(bound.endpoint.clone());
         }
-        let endpoint = open(address::unspecified(remote.is_ipv4()), None)?;
-        *dialing = Some(endpoint.clone());
+        let bound = self::open(address::unspecified(remote.is_ipv4()), None)?;
+        let endpoint = bound.endpoint.clone();
+        *dialing = Some(bound);
         Ok(endpoint)
+    }
+}
+
+impl Bound {
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.endpoint.local_addr().ok()
+    }
+
+    /// Whether the kernel chooses from which address its packets go.
+    fn is_free(&self) -> bool {
+        self.local_addr().is_some_and(|local| local.ip().is_unspecified())
     }
 }
 
@@ -269,7 +314,7 @@ fn transport_config(limits: &HandshakeLimits, bidirectional: u32) -> TransportCo
     config
 }
 
-fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -281,7 +326,9 @@ fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoin
     socket.bind(&address.into())?;
     let socket = BurstSocket::new(TokioRuntime.wrap_udp_socket(socket.into())?);
     let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
-    Endpoint::new_with_abstract_socket(config, server, socket, runtime)
+    let endpoint =
+        Endpoint::new_with_abstract_socket(config, server, Arc::clone(&socket) as _, runtime)?;
+    Ok(Bound { endpoint, socket })
 }
 
 /// Whether packets from a socket bound to `local` get to `remote`.

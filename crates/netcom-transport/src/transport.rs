@@ -1,6 +1,12 @@
 //! The transport: listens, dials, hands out authenticated links.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use netcom_identity::{Multiaddr, PeerId, Representation, SecretKey};
 use parking_lot::{Mutex, RwLock};
@@ -249,6 +255,13 @@ impl Transport {
         shared.tls.set_representations(&shared.key, &representations)?;
         *shared.representations.write() = representations;
         Ok(())
+    }
+
+    /// Learns which addresses the machine has now, and which it has no more, as an
+    /// [`AddressWatch`](crate::AddressWatch) told. QUIC links from sockets that are bound to no
+    /// address move; no link is dialled from one that is gone.
+    pub fn addresses_changed(&self, present: &BTreeSet<IpAddr>, gone: &BTreeSet<IpAddr>) {
+        self.owner.shared.quic.addresses_changed(present, !gone.is_empty());
     }
 
     /// What happened at the listeners.

@@ -1,5 +1,7 @@
 //! What happens at a node, for whoever wants to know.
 
+use std::net::IpAddr;
+
 use netcom_identity::{Multiaddr, NetId, PeerId};
 use netcom_session::Code;
 use tokio::sync::broadcast;
@@ -19,6 +21,13 @@ pub enum NodeEvent {
         sequence: u64,
         /// Where it said it is.
         addresses: Vec<Multiaddr>,
+    },
+    /// The machine's addresses changed. Links from those that are gone are replaced.
+    AddressesChanged {
+        /// Those the machine has no more.
+        gone: Vec<IpAddr>,
+        /// Those it did not have.
+        come: Vec<IpAddr>,
     },
     /// A session with a peer began.
     Connected {

@@ -97,7 +97,9 @@ pub use netcom_session::{
     Class, Closed, Code, Config as SessionConfig, EndpointLimits, Fault, LinkKind, Pace,
     ParseRateError, Rate, Stats as SessionStats, Time,
 };
-pub use netcom_transport::{HandshakeLimits, TransportStats as ListenerStats};
+pub use netcom_transport::{
+    AddressWatch, HandshakeLimits, SystemAddresses, TransportStats as ListenerStats,
+};
 
 pub use crate::{
     access::Access,

@@ -270,9 +270,7 @@ impl Driver {
                     None
                 }
                 _ = rescan.tick() => {
-                    if let Err(error) = self.rescan() {
-                        tracing::debug!(%error, "Interfaces could not be looked at");
-                    }
+                    self.follow_interfaces();
                     None
                 }
             };
@@ -290,6 +288,8 @@ impl Driver {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Publish { record, encoded, done } => {
+                // New addresses are a reason to publish, and may be those of new interfaces.
+                self.follow_interfaces();
                 let peer = *record.peer_id();
                 self.state.publish(peer, record.addresses(), encoded, now());
                 let _ = done.send(());
@@ -350,6 +350,12 @@ impl Driver {
                 Err(MdnsError::Missing { names: "for loopback over ipv4".to_owned() })
             }
             (None, Interfaces::Named(names)) => Err(MdnsError::Missing { names: names.join(", ") }),
+        }
+    }
+
+    fn follow_interfaces(&mut self) {
+        if let Err(error) = self.rescan() {
+            tracing::debug!(%error, "Interfaces could not be looked at");
         }
     }
 

@@ -36,13 +36,18 @@ struct Case {
 
 /// What a reader saw: how many bytes, and the longest time without new ones since it was asked.
 #[derive(Debug)]
-struct Seen {
-    bytes: usize,
+pub(crate) struct Seen {
+    pub(crate) bytes: usize,
     last: Instant,
-    longest: Duration,
+    pub(crate) longest: Duration,
 }
 
 impl Seen {
+    /// Nothing so far.
+    pub(crate) fn nothing() -> Self {
+        Self { bytes: 0, last: Instant::now(), longest: Duration::ZERO }
+    }
+
     fn note(&mut self, bytes: usize) {
         let now = Instant::now();
         self.longest = self.longest.max(now - self.last);
@@ -108,8 +113,7 @@ fn one_cut(pair: &Pair, server: &Server, case: Case) -> Duration {
         if case.has_standby {
             until(|| connection.path().standby == 1).await;
         }
-        let begun = Instant::now();
-        let seen = Arc::new(Mutex::new(Seen { bytes: 0, last: begun, longest: Duration::ZERO }));
+        let seen = Arc::new(Mutex::new(Seen::nothing()));
         let reader = tokio::spawn(read(connection.clone(), Arc::clone(&seen)));
         until(|| seen.lock().bytes > WARM).await;
         seen.lock().longest = Duration::ZERO;
@@ -139,7 +143,7 @@ fn fail(pair: &Pair, connection: &Connection, fault: Fault) {
 }
 
 /// Sends to each stream of each connection until it is stopped.
-async fn stream_without_end(node: Node) {
+pub(crate) async fn stream_without_end(node: Node) {
     let mut incoming = node.incoming();
     while let Some(connection) = incoming.next().await {
         tokio::spawn(async move {
@@ -155,7 +159,7 @@ async fn stream_without_end(node: Node) {
 }
 
 /// Reads the endless stream and checks each byte.
-async fn read(connection: Connection, seen: Arc<Mutex<Seen>>) {
+pub(crate) async fn read(connection: Connection, seen: Arc<Mutex<Seen>>) {
     let mut stream = connection.bytes_stream().await.unwrap();
     // The peer learns of a stream by its first byte.
     stream.write_bytes("go").await.unwrap();
@@ -172,7 +176,7 @@ const DELAY: Duration = Duration::from_millis(10);
 const BEFORE: Duration = Duration::from_secs(1);
 const AFTER: Duration = Duration::from_secs(5);
 /// Bytes that show that a transfer runs.
-const WARM: usize = 256 << 10;
+pub(crate) const WARM: usize = 256 << 10;
 const CHUNK: usize = 16 << 10;
 /// Between two chunks: 3 MB a second at most.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -4,9 +4,12 @@
 
 mod support;
 
+mod blocked;
 mod cuts;
 mod fairness;
 mod far;
 mod faults;
+mod ladder;
 mod proofs;
+mod roam;
 mod round_trips;

@@ -7,7 +7,7 @@ use super::{
     Session, State,
     config::{MAX_ATTACHES, MAX_LINKS},
     event::{AttachError, Event},
-    health::Verdict,
+    health::{Suspicion, Verdict},
     link::{Control, Item, Link, LinkKind},
 };
 use crate::{Code, LinkId, Time, wire::Lack};
@@ -50,6 +50,35 @@ impl Session {
     #[must_use]
     pub fn wants_link(&self) -> bool {
         self.wanted_at().is_some_and(|at| at <= self.now)
+    }
+
+    /// Takes it from elsewhere that nothing passes on a link, as where the machine has its address
+    /// no more: what it carries moves at once to one that works, and where none does, another is
+    /// wanted at once. It is used again when it answers.
+    pub fn doubt_link(&mut self, id: LinkId, now: Time) {
+        self.advance(now);
+        let Some(link) = self.links.iter().find(|link| link.id == id && link.is_attached()) else {
+            return;
+        };
+        if self.core.ended.is_some() {
+            return;
+        }
+        if !link.health.is_suspect() {
+            self.suspect(id, now);
+        }
+        if let Some(link) = self.link_mut(id) {
+            link.health.make_certain();
+        }
+        self.look_after_links(now);
+    }
+
+    /// Asks a link for a sign of life now, because something about its way has changed.
+    pub fn probe_link(&mut self, id: LinkId, now: Time) {
+        self.advance(now);
+        let is_there = self.links.iter().any(|link| link.id == id && link.is_attached());
+        if is_there && self.core.ended.is_none() {
+            self.probe(id, now);
+        }
     }
 
     /// Looks at each link, and does what follows.
@@ -321,8 +350,14 @@ impl Session {
             return None;
         }
         let attached = self.links.iter().filter(|link| link.is_attached());
-        let since = attached.filter_map(|link| link.health.suspect).map(|s| s.since).max()?;
-        Some(since + BESIDE)
+        attached.filter_map(|link| link.health.suspect).map(Suspicion::beside_at).max()
+    }
+}
+
+impl Suspicion {
+    /// When another link is dialled beside the suspect one.
+    fn beside_at(self) -> Time {
+        if self.is_certain { self.since } else { self.since + BESIDE }
     }
 }
 

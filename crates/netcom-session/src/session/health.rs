@@ -43,6 +43,8 @@ pub(crate) struct Suspicion {
     pub(crate) is_replaced: bool,
     /// Pings that had no answer.
     pub(crate) pings: u8,
+    /// It is known from elsewhere that nothing passes.
+    pub(crate) is_certain: bool,
 }
 
 /// What a look at a link showed.
@@ -120,7 +122,15 @@ impl Health {
             is_relieved: false,
             is_replaced: false,
             pings: 0,
+            is_certain: false,
         });
+    }
+
+    /// Notes that its suspicion needs no further evidence.
+    pub(crate) fn make_certain(&mut self) {
+        if let Some(suspicion) = &mut self.suspect {
+            suspicion.is_certain = true;
+        }
     }
 
     /// When to look next.

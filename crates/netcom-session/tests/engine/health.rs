@@ -160,6 +160,48 @@ fn black_hole_under_load_gaps_at_most_two_rtt_plus_200_ms() {
 }
 
 #[test]
+fn a_doubted_link_is_left_at_once_and_used_again_if_it_answers() {
+    let mut scene = Scene::new(20 * MS);
+    let (handle, id) = scene.pair.wires[scene.active].ends[A].expect("it is dialled");
+    let now = scene.pair.now;
+    scene.pair.session(A, handle).doubt_link(id, now);
+    scene.pair.flush();
+    assert!(scene.is_active(scene.standby)[A], "without any wait");
+    scene.run(SECOND);
+    assert_eq!(scene.is_active(scene.active), [true; 2], "a false alarm");
+    scene.black_hole(scene.active);
+    let now = scene.pair.now;
+    scene.pair.session(A, handle).doubt_link(id, now);
+    scene.pair.flush();
+    scene.run(5 * SECOND);
+    assert_eq!(scene.is_active(scene.standby), [true; 2]);
+    for side in [A, B] {
+        assert!(!scene.saw(side, |event| matches!(event, Event::LinkWanted)));
+    }
+}
+
+#[test]
+fn where_the_only_link_is_doubted_another_is_wanted_at_once() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    pair.run_for(100 * MS);
+    let (_, id) = pair.wires[wire].ends[A].expect("it is dialled");
+    for is_doubted in [false, true] {
+        let now = pair.now;
+        if is_doubted {
+            pair.session(A, handle).doubt_link(id, now);
+        } else {
+            pair.session(A, handle).probe_link(id, now);
+        }
+        pair.flush();
+        assert_eq!(pair.session(A, handle).wants_link(), is_doubted);
+        assert_eq!(pair.hosts[A].saw(|event| matches!(event, Event::LinkWanted)), is_doubted);
+        pair.run_for(SECOND);
+        assert!(!pair.session(A, handle).wants_link(), "it answers");
+    }
+}
+
+#[test]
 fn one_way_black_hole_moves_both_directions_and_does_not_flap() {
     for deaf in [A, B] {
         let mut scene = Scene::new(20 * MS);

@@ -11,7 +11,7 @@ use netcom_discovery::{
 };
 use netcom_identity::{Metadata, Multiaddr, NetId, Representation, Role, SecretKey, Target};
 use netcom_session::InstanceId;
-use netcom_transport::{Transport, TransportConfig};
+use netcom_transport::{AddressWatch, SystemAddresses, Transport, TransportConfig};
 use parking_lot::{Mutex, RwLock};
 use tokio::{
     runtime::Handle as Runtime,
@@ -27,6 +27,7 @@ use super::{
     peers::Peers,
     publish::Published,
     reach::Reach,
+    roam::Moves,
     shared::{Shared, Stage},
 };
 use crate::{
@@ -85,6 +86,7 @@ pub struct NodeBuilder {
     names: Option<Names>,
     fixed_names: Vec<(DottedName, NetId)>,
     directories: Directories,
+    watch: Option<Watch>,
 }
 
 impl NodeBuilder {
@@ -250,6 +252,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets who tells of the machine's addresses; the first node that is made of this description
+    /// or a clone of it gets it. Default: [`SystemAddresses`].
+    #[must_use]
+    pub fn address_watch(mut self, watch: impl AddressWatch) -> Self {
+        self.watch = Some(Watch(Arc::new(Mutex::new(Some(Box::new(watch))))));
+        self
+    }
+
     /// Makes the node: when this returns, it listens and is published. Needs a tokio runtime.
     ///
     /// # Errors
@@ -282,6 +292,9 @@ impl NodeBuilder {
         }
         tokio::spawn(Arc::clone(&shared).accept(links));
         tokio::spawn(Arc::clone(&shared).spare_memory());
+        let watch = self.watch.as_ref().and_then(Watch::take);
+        let watch = watch.unwrap_or_else(|| Box::new(SystemAddresses::new()));
+        tokio::spawn(Arc::clone(&shared).follow_addresses(watch));
         if let Err(error) = self.listen_all(&shared).await {
             shared.close().await;
             return Err(error.into());
@@ -422,6 +435,7 @@ impl NodeBuilder {
             events: EventSender::new(),
             incoming: Queue::default(),
             changed: Notify::new(),
+            moves: Moves::default(),
             renewed: Mutex::default(),
             detached: Mutex::default(),
             stage: watch::Sender::new(Stage::Running),
@@ -484,6 +498,16 @@ impl NodeBuilder {
             0 => Err(ListenError::Nowhere { reasons: failed.join("; ") }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Who tells of the machine's addresses, taken by the first node that is made of a description.
+#[derive(Clone, Debug)]
+struct Watch(Arc<Mutex<Option<Box<dyn AddressWatch>>>>);
+
+impl Watch {
+    fn take(&self) -> Option<Box<dyn AddressWatch>> {
+        self.0.lock().take()
     }
 }
 

@@ -109,6 +109,14 @@ impl Candidates {
         }
     }
 
+    /// A node that did not answer may be tried once more at the same addresses.
+    pub(crate) fn offer_again(&mut self, candidate: &Candidate) {
+        if let Some(node) = self.nodes.get_mut(&candidate.peer) {
+            node.tried.retain(|address| !candidate.addresses.contains(address));
+            node.addresses.extend(candidate.addresses.iter().cloned());
+        }
+    }
+
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
@@ -176,6 +184,9 @@ mod tests {
         assert_eq!(candidates.next(true).unwrap().addresses, [address(2)]);
         candidates.failed(&peer(1));
         assert_eq!(candidates.next(true), None, "nothing left");
+        let again = Candidate { peer: peer(1), addresses: vec![address(2)], source: "host" };
+        candidates.offer_again(&again);
+        assert_eq!(candidates.next(true), Some(again));
     }
 
     #[test]

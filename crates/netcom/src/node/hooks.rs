@@ -74,6 +74,13 @@ impl SessionHooks for Hooks {
         }
     }
 
+    fn unanswered(&self, session: &Arc<SharedSession>) -> bool {
+        let Some(node) = self.node().filter(|node| !node.is_closing()) else { return false };
+        let (runtime, session) = (node.runtime.clone(), Arc::clone(session));
+        runtime.spawn(async move { redial::replace_unanswered(&node, &session).await });
+        true
+    }
+
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed) {
         let Some(node) = self.node() else { return };
         let peer = session.peer();

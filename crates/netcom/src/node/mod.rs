@@ -14,6 +14,7 @@ mod proofs;
 mod publish;
 mod reach;
 mod redial;
+mod roam;
 mod search;
 mod shared;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Dialling for a session that needs a link: because its last one is gone, because none answers, or
 //! so that one stands by.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use netcom_discovery::Query;
-use netcom_identity::{Multiaddr, PeerId};
+use futures_util::future::{self, Either};
+use netcom_discovery::{Found, Query};
+use netcom_identity::Multiaddr;
 use netcom_session::State;
-use netcom_transport::{DialOptions, leads_alike};
+use netcom_transport::{DialOptions, Link, leads_alike, without_peer};
 use tokio::time;
 
 use super::shared::Shared;
@@ -27,9 +28,15 @@ pub(crate) enum Need {
 /// over, or nobody uses it. Both sides may do so; a session takes as many links as come.
 pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Need) {
     let mut backoff = Backoff::default();
+    let mut moves = node.moves.next();
     while need.is_felt(node, session) {
         let dialled = tokio::select! {
             dialled = dial(node, session, need) => dialled,
+            // What is under way may go from an address that is gone.
+            () = moves.made() => {
+                backoff = Backoff::default();
+                continue;
+            }
             // The peer came first.
             () = need.met(session) => return,
             () = node.closing() => return,
@@ -42,10 +49,23 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Ne
         // The link that was dialled last becomes part of the session meanwhile, or ends.
         tokio::select! {
             () = time::sleep(backoff.next()) => {}
+            () = moves.made() => backoff = Backoff::default(),
             () = need.met(session) => return,
             () = node.closing() => return,
         }
     }
+}
+
+/// Dials once in place of a session's first link, which had no answer.
+pub(crate) async fn replace_unanswered(node: &Shared, session: &Arc<SharedSession>) {
+    let dialled = tokio::select! {
+        dialled = dial(node, session, Need::Any) => dialled,
+        () = node.closing() => Ok(()),
+    };
+    if let Err(failure) = dialled {
+        tracing::debug!(peer = %session.peer(), %failure, "No link in place of the first");
+    }
+    session.end_replacing();
 }
 
 /// Sees to it that a second link stands by until the session is over.
@@ -92,24 +112,62 @@ async fn dial(
     session: &Arc<SharedSession>,
     need: Need,
 ) -> Result<(), AttachFailure> {
-    let peer = session.peer();
-    let addresses = match addresses(node, session, need) {
-        known if known.is_empty() => look_up(node, peer).await,
-        known => known,
+    let known = addresses(node, session, need);
+    let at_known = dial_at(node, session, &known);
+    let elsewhere = async {
+        let found = look_further(node, session, need, &known).await;
+        dial_at(node, session, &found).await
     };
-    if addresses.is_empty() {
-        return Ok(());
+    match first_link(at_known, elsewhere).await {
+        Some(link) => node.sessions.attach_dialled_to(session, link),
+        None => Ok(()),
     }
-    let options = DialOptions::default().timeout(DIAL_TIMEOUT);
-    match node.transport.dial(&peer, &addresses, options).await {
-        Ok(link) => node.sessions.attach_dialled_to(session, link),
-        Err(error) => {
-            tracing::debug!(%peer, %error, "Dialling again failed");
-            // It may be elsewhere now.
-            let found = look_up(node, peer).await;
-            node.peers.lock().learn_addresses(peer, &found);
-            Ok(())
+}
+
+async fn dial_at(node: &Shared, session: &SharedSession, addresses: &[Multiaddr]) -> Option<Link> {
+    if addresses.is_empty() {
+        return None;
+    }
+    let (peer, options) = (session.peer(), DialOptions::default().timeout(DIAL_TIMEOUT));
+    let dialled = node.transport.dial(&peer, addresses, options).await;
+    dialled.inspect_err(|error| tracing::debug!(%peer, %error, "Dialling again failed")).ok()
+}
+
+/// Where else the peer is, asked where what is known of it does not lead there soon.
+async fn look_further(
+    node: &Shared,
+    session: &SharedSession,
+    need: Need,
+    known: &[Multiaddr],
+) -> Vec<Multiaddr> {
+    if !known.is_empty() {
+        time::sleep(LOOKUP_DELAY).await;
+    }
+    let peer = session.peer();
+    let mut lookup = node.discovery.lookup(Query::Peer(peer), LOOKUP);
+    while let Some(finding) = lookup.next().await {
+        match &finding.found {
+            Found::Record(record) => node.peers.lock().learn_record(record, None),
+            other => node.peers.lock().learn_addresses(peer, other.addresses()),
         }
+        let mut found = addresses(node, session, need);
+        found.retain(|address| !known.contains(address));
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+/// The link of whoever has one first.
+async fn first_link(
+    one: impl Future<Output = Option<Link>>,
+    other: impl Future<Output = Option<Link>>,
+) -> Option<Link> {
+    match future::select(pin!(one), pin!(other)).await {
+        Either::Left((Some(link), _)) | Either::Right((Some(link), _)) => Some(link),
+        Either::Left((None, other)) => other.await,
+        Either::Right((None, one)) => one.await,
     }
 }
 
@@ -117,7 +175,7 @@ async fn dial(
 fn addresses(node: &Shared, session: &SharedSession, need: Need) -> Vec<Multiaddr> {
     let known = node.peers.lock().get(&session.peer()).map(|peer| peer.addresses.clone());
     let mut all = dialled_before(session);
-    for address in known.unwrap_or_default() {
+    for address in known.unwrap_or_default().iter().map(without_peer) {
         if !all.contains(&address) {
             all.push(address);
         }
@@ -139,14 +197,6 @@ fn dialled_before(session: &SharedSession) -> Vec<Multiaddr> {
     let links = session.links();
     let dialled = links.iter().filter(|link| link.stats.is_dialer);
     dialled.filter_map(|link| link.info.remote.clone()).collect()
-}
-
-async fn look_up(node: &Shared, peer: PeerId) -> Vec<Multiaddr> {
-    let mut lookup = node.discovery.lookup(Query::Peer(peer), LOOKUP);
-    match lookup.next().await {
-        Some(finding) => finding.found.addresses().to_vec(),
-        None => Vec::new(),
-    }
 }
 
 /// Waits that grow, each drawn at random from zero on, so that many who lost the same network at
@@ -180,6 +230,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 const LEAST: Duration = Duration::from_millis(20);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOKUP: Duration = Duration::from_secs(2);
+/// How long the addresses that are known are dialled before others are asked for.
+const LOOKUP_DELAY: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {

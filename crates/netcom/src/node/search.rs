@@ -50,6 +50,13 @@ enum Failure {
     NotRepresented { peer: PeerId, netid: NetId, source: RepresentationError },
 }
 
+impl Failure {
+    /// Whether nobody answered for that node, which refuses nothing.
+    fn is_silence_of(&self, peer: &PeerId) -> bool {
+        matches!(self, Self::Dial { peer: of, error: DialError::Timeout { .. } } if of == peer)
+    }
+}
+
 impl<'a> Search<'a> {
     pub(crate) fn new(
         node: &'a Arc<Shared>,
@@ -93,7 +100,7 @@ impl<'a> Search<'a> {
                 Some((candidate, dialled)) = self.dials.next(), if !self.dials.is_empty() => {
                     match dialled {
                         Ok(link) => return Ok(self.won(candidate, link)),
-                        Err(failure) => self.failed(&candidate.peer, failure),
+                        Err(failure) => self.failed(&candidate, failure),
                     }
                 }
                 () = sleep_until(next_dial) => {}
@@ -213,10 +220,16 @@ impl<'a> Search<'a> {
         waits.min().unwrap_or(self.deadline)
     }
 
-    fn failed(&mut self, peer: &PeerId, failure: Failure) {
+    fn failed(&mut self, candidate: &Candidate, failure: Failure) {
+        let peer = &candidate.peer;
         tracing::debug!(%peer, ?failure, "Node not reached");
         self.node.peers.lock().note_failure(*peer, Instant::now());
         self.candidates.failed(peer);
+        if failure.is_silence_of(peer) && Instant::now() < self.deadline {
+            // A bad network answers the next time, perhaps; once is enough to tell of it.
+            self.candidates.offer_again(candidate);
+            self.failures.retain(|earlier| !earlier.is_silence_of(peer));
+        }
         if self.failures.len() < MAX_FAILURES {
             self.failures.push(failure);
         }

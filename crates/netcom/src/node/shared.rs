@@ -19,7 +19,9 @@ use tokio::{
     sync::{Notify, mpsc, watch},
 };
 
-use super::{incoming::Queue, names::NodeNames, peers::Peers, proofs::TakenBack, reach::Reach};
+use super::{
+    incoming::Queue, names::NodeNames, peers::Peers, proofs::TakenBack, reach::Reach, roam::Moves,
+};
 use crate::{
     config::{Limits, Links},
     data_dir::DataDirLock,
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) incoming: Queue,
     /// Something worth publishing changed.
     pub(crate) changed: Notify,
+    /// How often the machine's addresses changed.
+    pub(crate) moves: Moves,
     /// Proofs that peers sent inside their sessions, by session.
     pub(crate) renewed: Mutex<HashMap<u64, Vec<Representation>>>,
     /// Sessions that wait for a link.

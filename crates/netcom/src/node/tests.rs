@@ -1,12 +1,21 @@
 //! What takes hours for a user: the time is passed in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use netcom_identity::{Representation, SecretKey, Terms};
+use netcom_identity::{Representation, Role, SecretKey, Terms};
+use netcom_transport::AddressWatch;
+use tokio::sync::watch;
 
 use super::{Node, NodeBuilder, Shared};
 use crate::{
-    Code, OpenError, clock::unix_now, connection::Connection, keys::generate_key,
+    Code, NodeEvent, OpenError, clock::unix_now, connection::Connection, keys::generate_key,
     session::SharedSession,
 };
 
@@ -87,4 +96,54 @@ async fn proofs_are_renewed_at_half_of_their_life_on_living_sessions() {
     assert!(speaks_for(&session, &alice), "the renewed proof holds");
     node.look_at_proofs(later(38));
     assert!(!speaks_for(&session, &alice));
+}
+
+/// The machine's addresses as a test says.
+#[derive(Debug)]
+struct ByHand(watch::Receiver<BTreeSet<IpAddr>>);
+
+impl AddressWatch for ByHand {
+    fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if self.0.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        Ok(self.0.borrow().clone())
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_answers_outlives_the_news_that_its_address_is_gone() {
+    let here = BTreeSet::from([IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+        let scope = netcom_discovery::Scope::Off;
+        let server = Node::builder().discovery(scope).listen(listen.parse().unwrap());
+        let server = server.build().await.unwrap();
+        server.on_request(|request| async move { Ok(request.into_body()) });
+        let (hand, watch) = watch::channel(here.clone());
+        let node = Node::builder().discovery(scope).role(Role::Client);
+        let node = node.address_watch(ByHand(watch)).build().await.unwrap();
+        let connection = node.connect(server.ticket()).await.unwrap();
+        assert_eq!(connection.request("hello").await.unwrap(), "hello");
+        let mut events = node.events();
+        let nothing = BTreeSet::new();
+        for (before, present) in [(&here, &nothing), (&nothing, &here)] {
+            let [gone, come] = [before, present].map(|those| those.iter().copied().collect());
+            hand.send_replace(present.clone());
+            let is_move = |event: &NodeEvent| matches!(event, NodeEvent::AddressesChanged { .. });
+            let told = loop {
+                let event = events.next().await.unwrap();
+                if is_move(&event) {
+                    break event;
+                }
+            };
+            assert_eq!(told, NodeEvent::AddressesChanged { gone, come });
+            assert_eq!(connection.request("hello").await.unwrap(), "hello", "{listen}");
+        }
+        assert_eq!(node.shared().sessions.all().len(), 1);
+    }
 }

@@ -36,6 +36,8 @@ pub(crate) enum News {
     Detached,
     /// No link answers: another one is needed beside them.
     LinkWanted,
+    /// The first link had no answer, and another one may.
+    Unanswered,
     /// Dialling led to another process of the peer.
     Elsewhere,
     /// The peer opened a stream.

@@ -1,6 +1,10 @@
 //! The links of a session: which there are, whether they answer, and waiting for others.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use netcom_session::LinkId;
 
@@ -23,6 +27,30 @@ impl SharedSession {
         self.with(Effects::default(), |inner, now| {
             if inner.engine.closed().is_none() {
                 inner.engine.close_link(id, now);
+            }
+        });
+    }
+
+    /// Some addresses of the machine are gone, others have come: a link from one that is gone is
+    /// taken for dead until it answers, and one whose way may be another now is asked whether it
+    /// does.
+    pub(crate) fn addresses_changed(
+        self: &Arc<Self>,
+        gone: &BTreeSet<IpAddr>,
+        come: &BTreeSet<IpAddr>,
+    ) {
+        self.with(Effects::default(), |inner, now| {
+            for entry in &inner.links {
+                let Some(local) = entry.info.local.as_ref().and_then(netcom_transport::ip_of)
+                else {
+                    continue;
+                };
+                let is_other_way = local.is_unspecified() && !gone.is_empty();
+                if gone.contains(&local) {
+                    inner.engine.doubt_link(entry.id, now);
+                } else if is_other_way || come.contains(&local) {
+                    inner.engine.probe_link(entry.id, now);
+                }
             }
         });
     }

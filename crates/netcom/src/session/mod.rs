@@ -19,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod unattached;
 mod view;
 mod waiters;
 

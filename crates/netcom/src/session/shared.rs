@@ -93,12 +93,16 @@ pub(super) struct Inner {
     pub(super) pings: BTreeMap<u64, Ping>,
     /// Tasks that a call under the lock lets go on.
     pub(super) woken: Vec<Waker>,
-    holds: usize,
+    pub(super) holds: usize,
     /// The deadline the timer knows.
     deadline: Option<Time>,
     was_attached: bool,
     /// Why the last link that did not become part of the session ended.
-    attach_failure: Option<Code>,
+    pub(super) attach_failure: Option<Code>,
+    /// Links without an answer that were replaced before one became part of the session.
+    pub(super) unanswered: u8,
+    /// One of those is being replaced, and whether the node was told.
+    pub(super) replacing: Option<bool>,
     /// The last link that was dialled led to another process of the peer.
     pub(super) is_elsewhere: bool,
     /// The engine had to be replaced.
@@ -153,6 +157,8 @@ impl SharedSession {
             deadline: None,
             was_attached: false,
             attach_failure: None,
+            unanswered: 0,
+            replacing: None,
             is_elsewhere: false,
             is_failed: false,
             // Stands in after a failure, so it needs no secret.
@@ -245,6 +251,11 @@ impl SharedSession {
             }
             News::Detached => sessions.detached(self),
             News::LinkWanted => sessions.link_wanted(self),
+            News::Unanswered => {
+                if !sessions.unanswered(self) {
+                    self.end_replacing();
+                }
+            }
             News::Elsewhere => sessions.elsewhere(self),
             News::Auth(proof) => sessions.auth(self, proof),
             News::Ended(closed) => sessions.ended(self, &closed),
@@ -488,11 +499,6 @@ impl SharedSession {
         });
     }
 
-    /// Ends a session whose links all ended before one became part of it.
-    pub(super) fn abandon_unattached(self: &Arc<Self>) {
-        self.with(Effects::default(), Inner::abandon_unattached);
-    }
-
     pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, Inner> {
         self.inner.lock()
     }
@@ -526,6 +532,10 @@ impl Inner {
     fn settle(&mut self, effects: &mut Effects) {
         while let Some(event) = self.engine.poll_event() {
             self.handle(event, effects);
+        }
+        if self.replacing == Some(false) {
+            self.replacing = Some(true);
+            effects.news.push(News::Unanswered);
         }
         effects.wakers.append(&mut self.woken);
         if !self.quieters.is_empty() && self.is_quiet() {
@@ -656,22 +666,13 @@ impl Inner {
     }
 
     /// Whether no link is or may become part of the session.
-    fn has_no_link(&self) -> bool {
+    pub(super) fn has_no_link(&self) -> bool {
         self.links.iter().all(|entry| entry.is_ended)
     }
 
     fn is_quiet(&self) -> bool {
         let has_none = self.slots.is_empty() && self.engine.stats().streams == 0;
         has_none || self.engine.closed().is_some()
-    }
-
-    /// Ends a session whose links all ended before one became part of it: whoever dials again
-    /// makes another one, and what waits on this one waits for nothing.
-    pub(super) fn abandon_unattached(&mut self, now: Time) {
-        if self.has_no_link() && self.engine.state() == State::Attaching {
-            let code = self.attach_failure.unwrap_or(Code::CANCELLED);
-            self.engine.close(code, "no link became part of the session", now);
-        }
     }
 
     /// The engine panicked: whatever state it is in, it is not asked again.

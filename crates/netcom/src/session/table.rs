@@ -69,6 +69,12 @@ pub(crate) trait SessionHooks: Send + Sync {
     /// No link answers: another one is needed beside them.
     fn link_wanted(&self, session: &Arc<SharedSession>);
 
+    /// The first link had no answer in time. Whether another is dialled in its place; whoever does
+    /// so says when it is done, by [`SharedSession::end_replacing`].
+    fn unanswered(&self, _: &Arc<SharedSession>) -> bool {
+        false
+    }
+
     /// The session is over.
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed);
 
@@ -310,6 +316,10 @@ impl Sessions {
 
     pub(super) fn link_wanted(&self, session: &Arc<SharedSession>) {
         self.hooks.link_wanted(session);
+    }
+
+    pub(super) fn unanswered(&self, session: &Arc<SharedSession>) -> bool {
+        self.hooks.unanswered(session)
     }
 
     /// The next dial makes a new session; this one waits for its own process.
