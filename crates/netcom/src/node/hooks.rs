@@ -70,7 +70,7 @@ impl SessionHooks for Hooks {
     fn link_wanted(&self, session: &Arc<SharedSession>) {
         let may_dial = |node: &Arc<Shared>| !node.is_closing() && node.links != Links::Single;
         if let Some(node) = self.node().filter(may_dial) {
-            dial(node, session, Need::Beside);
+            dial(node, session, Need::Beside { again: false });
         }
     }
 

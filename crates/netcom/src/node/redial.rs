@@ -8,7 +8,7 @@ use netcom_discovery::{Found, Query};
 use netcom_identity::Multiaddr;
 use netcom_session::State;
 use netcom_transport::{DialOptions, Link, leads_alike, without_peer};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::shared::Shared;
 use crate::session::{AttachFailure, SharedSession};
@@ -18,23 +18,29 @@ use crate::session::{AttachFailure, SharedSession};
 pub(crate) enum Need {
     /// It has none.
     Any,
-    /// None of those it has answers.
-    Beside,
+    /// None of those it has answers. A new link the same way as one of them would most likely not
+    /// answer either, and a peer that is only slow would be slower for it: that is tried after a
+    /// while.
+    Beside { again: bool },
     /// It has one that works, and wants another.
     Standby,
 }
 
 /// Dials the peer, at once and then at growing intervals, until the need is met, the session is
 /// over, or nobody uses it. Both sides may do so; a session takes as many links as come.
-pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Need) {
+pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, mut need: Need) {
     let mut backoff = Backoff::default();
     let mut moves = node.moves.next();
+    let again_at = Instant::now() + AGAIN + share_of(AGAIN);
     while need.is_felt(node, session) {
+        if Instant::now() >= again_at {
+            need = need.by_any_way();
+        }
         let dialled = tokio::select! {
             dialled = dial(node, session, need) => dialled,
             // What is under way may go from an address that is gone.
             () = moves.made() => {
-                backoff = Backoff::default();
+                (backoff, need) = (Backoff::default(), need.by_any_way());
                 continue;
             }
             // The peer came first.
@@ -49,7 +55,7 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Ne
         // The link that was dialled last becomes part of the session meanwhile, or ends.
         tokio::select! {
             () = time::sleep(backoff.next()) => {}
-            () = moves.made() => backoff = Backoff::default(),
+            () = moves.made() => (backoff, need) = (Backoff::default(), need.by_any_way()),
             () = need.met(session) => return,
             () = node.closing() => return,
         }
@@ -88,11 +94,16 @@ pub(crate) async fn keep_standby(node: Arc<Shared>, session: Arc<SharedSession>)
 }
 
 impl Need {
+    /// Any way will do now: it has taken long, or the ways are others.
+    fn by_any_way(self) -> Self {
+        if matches!(self, Self::Beside { .. }) { Self::Beside { again: true } } else { self }
+    }
+
     fn is_felt(self, node: &Shared, session: &Arc<SharedSession>) -> bool {
         let is_used = || session.hold_count() > 0 || session.stats().streams > 0;
         let is_felt = match self {
             Self::Any => session.state() == State::Detached && is_used(),
-            Self::Beside => session.wants_link() && is_used(),
+            Self::Beside { .. } => session.wants_link() && is_used(),
             Self::Standby => session.state() == State::Live && session.working_links() < LINKS,
         };
         is_felt && !node.is_closing()
@@ -101,7 +112,7 @@ impl Need {
     async fn met(self, session: &Arc<SharedSession>) {
         match self {
             Self::Any => drop(session.wait_attached().await),
-            Self::Beside => session.wait_answer().await,
+            Self::Beside { .. } => session.wait_answer().await,
             Self::Standby => session.wait_links(LINKS).await,
         }
     }
@@ -171,7 +182,8 @@ async fn first_link(
     }
 }
 
-/// Where the peer may be reached, other ways than those in use first; to stand by, other ways only.
+/// Where the peer may be reached, other ways than those in use first; to stand by, and beside links
+/// that did not answer for a short time, other ways only.
 fn addresses(node: &Shared, session: &SharedSession, need: Need) -> Vec<Multiaddr> {
     let known = node.peers.lock().get(&session.peer()).map(|peer| peer.addresses.clone());
     let mut all = dialled_before(session);
@@ -186,8 +198,8 @@ fn addresses(node: &Shared, session: &SharedSession, need: Need) -> Vec<Multiadd
     let is_other = |address: &Multiaddr| !in_use.iter().any(|used| leads_alike(address, used));
     match need {
         Need::Any => {}
-        Need::Beside => all.sort_by_key(|address| !is_other(address)),
-        Need::Standby => all.retain(is_other),
+        Need::Beside { again: true } => all.sort_by_key(|address| !is_other(address)),
+        Need::Beside { again: false } | Need::Standby => all.retain(is_other),
     }
     all
 }
@@ -214,12 +226,16 @@ impl Default for Backoff {
 
 impl Backoff {
     fn next(&mut self) -> Duration {
-        // Without randomness the longest wait is the safe one.
-        let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
-        let wait = self.ceiling.mul_f64(share).max(LEAST);
+        let wait = share_of(self.ceiling).max(LEAST);
         self.ceiling = (self.ceiling * 2).min(LONGEST);
         wait
     }
+}
+
+/// A part of a wait, drawn at random; without randomness all of it, which is safe.
+fn share_of(wait: Duration) -> Duration {
+    let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
+    wait.mul_f64(share)
 }
 
 /// Links of a session with a standby.
@@ -229,6 +245,10 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A dialled link needs a moment to become part of the session.
 const LEAST: Duration = Duration::from_millis(20);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long links do not answer, at least and twice that at most, before the same way is dialled
+/// again. A server that is busy for a moment would otherwise get handshakes from all of its peers
+/// that wait for it, which keep it busy.
+const AGAIN: Duration = Duration::from_secs(3);
 const LOOKUP: Duration = Duration::from_secs(2);
 /// How long the addresses that are known are dialled before others are asked for.
 const LOOKUP_DELAY: Duration = Duration::from_millis(250);
