@@ -34,7 +34,7 @@ pub use crate::{
     certificate::{CertificateError, IssueError},
     counters::TransportStats,
     dial::{Attempt, AttemptError, DialError, DialOptions},
-    driver::{LinkClient, LinkDriver},
+    driver::{LinkClient, LinkDriver, PacketStats},
     handshake::HandshakeError,
     link::{HelloError, Link},
     transport::{HandshakeLimits, ListenError, Transport, TransportConfig, TransportError},
