@@ -28,7 +28,7 @@ use super::{
     shared::{LinkEntry, NodeParts},
     timer::Timer,
 };
-use crate::service::Services;
+use crate::{events::NodeEvent, service::Services};
 
 /// The sessions of one node.
 pub(crate) struct Sessions {
@@ -68,6 +68,9 @@ pub(crate) trait SessionHooks: Send + Sync {
 
     /// No link answers: another one is needed beside them.
     fn link_wanted(&self, session: &Arc<SharedSession>);
+
+    /// Something about a link of a session that the node's listeners are told.
+    fn happened(&self, event: NodeEvent);
 
     /// The session is over.
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed);
@@ -310,6 +313,10 @@ impl Sessions {
 
     pub(super) fn link_wanted(&self, session: &Arc<SharedSession>) {
         self.hooks.link_wanted(session);
+    }
+
+    pub(super) fn happened(&self, event: NodeEvent) {
+        self.hooks.happened(event);
     }
 
     /// The next dial makes a new session; this one waits for its own process.
