@@ -24,6 +24,7 @@ import os as _os
 from ._native import (
     Commander,
     Identity,
+    LinkInfo,
     Multiaddr,
     NetID,
     Path,
@@ -74,6 +75,7 @@ __all__ = [
     "KeyFileError",
     "KeyFileExists",
     "KeyFileMissing",
+    "LinkInfo",
     "MessageStream",
     "Multiaddr",
     "NameRefused",

@@ -74,6 +74,7 @@ class Connection:
     def bytes_stream(self, /) -> Operation: ...
     def close(self, /, code: SupportsIndex, reason: str) -> Operation: ...
     def incoming_streams(self, /) -> IncomingStreams: ...
+    def links(self, /) -> list[LinkInfo]: ...
     def msg_stream(self, /) -> Operation: ...
     def netid(self, /) -> NetID | None: ...
     def path(self, /) -> Path: ...
@@ -181,10 +182,31 @@ class LinkInfo:
     """
     A link of a session.
     """
+    def __repr__(self, /) -> str: ...
     @property
     def age(self, /) -> float:
         """
         Seconds there has been this link.
+        """
+    @property
+    def bytes_in_flight(self, /) -> int:
+        """
+        Bytes of streams sent and not acknowledged.
+        """
+    @property
+    def bytes_received(self, /) -> int:
+        """
+        Bytes of streams received.
+        """
+    @property
+    def bytes_resent(self, /) -> int:
+        """
+        Bytes of streams sent on it that went to another link too, because it did not answer.
+        """
+    @property
+    def bytes_sent(self, /) -> int:
+        """
+        Bytes of frames sent.
         """
     @property
     def id(self, /) -> int:
@@ -197,6 +219,11 @@ class LinkInfo:
         Whether it carries the session's data; others stand by.
         """
     @property
+    def is_dialer(self, /) -> bool:
+        """
+        Whether this side dialled.
+        """
+    @property
     def is_suspect(self, /) -> bool:
         """
         Whether what was sent on it has had no answer for so long that another link takes over.
@@ -207,14 +234,44 @@ class LinkInfo:
         `tcp` or `quic`.
         """
     @property
+    def least_rtt(self, /) -> float | None:
+        """
+        Seconds of the shortest round trip seen.
+        """
+    @property
+    def local(self, /) -> Multiaddr | None:
+        """
+        This side's address.
+        """
+    @property
+    def packets_lost(self, /) -> int | None:
+        """
+        Packets of those that were lost and so sent again.
+        """
+    @property
+    def packets_sent(self, /) -> int | None:
+        """
+        Packets sent, where the transport counts them: QUIC does.
+        """
+    @property
     def peer_id(self, /) -> PeerId:
         """
         The other side.
         """
     @property
+    def reason(self, /) -> str:
+        """
+        Why it has that role, as a sentence.
+        """
+    @property
     def remote(self, /) -> Multiaddr | None:
         """
         The other side's address.
+        """
+    @property
+    def role(self, /) -> str:
+        """
+        `active`, `standby`, `suspect` or `pending`.
         """
     @property
     def rtt(self, /) -> float | None:
@@ -308,7 +365,7 @@ class Node:
         """
     def close(self, /) -> Operation: ...
     def commander(self, /) -> Commander: ...
-    def connect(self, /, whom: Any, service: str | None, needs: dict | None, timeout: SupportsFloat | SupportsIndex | None, failover: bool) -> Operation: ...
+    def connect(self, /, whom: Any, service: str | None, needs: dict | None, timeout: SupportsFloat | SupportsIndex | None, failover: bool, links: str | None) -> Operation: ...
     @staticmethod
     def create(settings: dict) -> Operation:
         """
@@ -366,6 +423,11 @@ class Path:
     def link(self, /) -> str | None:
         """
         `tcp` or `quic`; `None` while no link works.
+        """
+    @property
+    def local(self, /) -> Multiaddr | None:
+        """
+        This side's address.
         """
     @property
     def reason(self, /) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal, overload
 
-from ._native import NetID, Path, Payload, PeerId, Stats, XAuth
+from ._native import LinkInfo, NetID, Path, Payload, PeerId, Stats, XAuth
 from .opening import Closable, Opening
 from .streams import ByteStream, Data, MessageStream, XStream
 
@@ -103,6 +103,11 @@ class Connection(Closable):
     def path(self) -> Path:
         """How the peer is reached, and why so."""
         return self._native.path()
+
+    def links(self) -> list[LinkInfo]:
+        """The links of the session with the peer, which all connections to it share: the role of
+        each, its figures, and why it has that role."""
+        return self._native.links()
 
     @property
     def stats(self) -> Stats:

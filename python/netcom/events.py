@@ -14,20 +14,26 @@ class NodeEvent:
 
     kind: str
     """``listening``, ``published``, ``addresses_changed`` (of this machine), ``connected``,
-    ``detached`` (no link is left, and the node dials again), ``resumed``, ``disconnected``,
-    ``claim_refused``, ``draining``, ``closed`` or ``lagged``; later versions may tell more."""
+    ``detached`` (no link is left, and the node dials again), ``resumed``, ``link_up``,
+    ``link_suspect`` (it does not answer), ``link_answers`` (again), ``link_down``,
+    ``disconnected``, ``claim_refused``, ``draining``, ``closed`` or ``lagged``; later versions may
+    tell more."""
     peer_id: PeerId | None = None
     """The peer."""
     netids: Sequence[NetID] = ()
     """The entities it proved to speak for, or claims to."""
     addresses: Sequence[Multiaddr] = ()
-    """Where the node listens, or said it is."""
+    """Where the node listens, or said it is, or where a link leads."""
+    link: int | None = None
+    """The number of a link in its session."""
+    transport: str = ""
+    """What carries a link: ``tcp`` or ``quic``."""
     is_inbound: bool = False
     """Whether the peer dialled."""
     is_by_peer: bool = False
     """Whether the peer ended the session."""
     code: str = ""
-    """Why the session ended."""
+    """Why the session ended, or a link."""
     reason: str = ""
     """The same for a person."""
     missed: int = 0

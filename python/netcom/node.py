@@ -76,8 +76,9 @@ class Node(Closable):
         addresses of this host and its networks only, ``cloud`` global ones only. ``config``, or
         further keywords: ``identity`` (the node's own key), ``data_dir``, ``discovery``
         (``"off"``, ``"host"``, ``"lan"``), ``registry`` (where nodes of this host find each
-        other), ``listen`` (addresses), ``metadata``, ``resume_seconds`` (how long streams outlive
-        a cut of the network; 60),
+        other), ``listen`` (addresses), ``links`` (how many links to use where several ways lead to
+        a node: ``"auto"``, ``"single"`` or ``"standby"``), ``metadata``, ``resume_seconds`` (how
+        long streams outlive a cut of the network; 60),
         ``names`` (names with dots, with the NetIDs they have, asked of nobody), ``directories``
         (who answers the names under which suffix: ``{"netcom": (url, key)}``, and the path of a
         certificate authority behind them, if the directory has one of its own).
@@ -105,16 +106,18 @@ class Node(Closable):
         where: Mapping[str, str] | None = None,
         timeout: float | None = None,
         failover: bool = False,
+        links: str | None = None,
     ) -> Opening[Connection]:
         """Connects to whom is named: a NetID, a PeerId, or a text that is one of these, a petname,
         a name in a directory, a domain, a ticket or an address.
 
         ``service`` and ``where`` (metadata) choose among an entity's nodes; ``timeout`` is in
         seconds; with ``failover`` requests, which may then be made twice, move to another node of
-        the entity by themselves.
+        the entity by themselves; with ``links="standby"`` a second link is kept ready.
         """
         needs = dict(where) if where is not None else None
-        return Opening(self._native.connect(whom, service, needs, timeout, failover), Connection)
+        native = self._native.connect(whom, service, needs, timeout, failover, links)
+        return Opening(native, Connection)
 
     def connect_to_netid(
         self,
@@ -124,15 +127,18 @@ class Node(Closable):
         where: Mapping[str, str] | None = None,
         timeout: float | None = None,
         failover: bool = False,
+        links: str | None = None,
     ) -> Opening[Connection]:
         """Connects to a node that proves to speak for the entity."""
-        return self.connect(netid, service=service, where=where, timeout=timeout, failover=failover)
+        return self.connect(
+            netid, service=service, where=where, timeout=timeout, failover=failover, links=links
+        )
 
     def connect_to_peer(
-        self, peer_id: PeerId | str, *, timeout: float | None = None
+        self, peer_id: PeerId | str, *, timeout: float | None = None, links: str | None = None
     ) -> Opening[Connection]:
         """Connects to one node."""
-        return self.connect(peer_id, timeout=timeout)
+        return self.connect(peer_id, timeout=timeout, links=links)
 
     def discover_peer_id(self, peer_id: PeerId | str) -> Awaitable[list[Multiaddr]]:
         """Where a node is, without connecting to it."""

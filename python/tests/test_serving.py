@@ -124,6 +124,46 @@ async def test_a_node_tells_what_happens(settings):
         assert [event async for event in events] == []
 
 
+async def test_links_are_seen_with_their_role_and_why_they_have_it(settings):
+    alice = NetID.generate()
+    async with (
+        Node.create(netid=alice, role=NodeRole.SERVER, config=settings),
+        Node.create(config=settings) as node,
+    ):
+        events = node.events()
+        async with node.connect_to_netid(alice, links="standby") as connection:
+            up = [await first(events, "link_up") for _ in range(2)]
+            assert {event.transport for event in up} == {"tcp", "quic"}
+            assert await connection.ping() is not None
+            links = {link.role: link for link in connection.links()}
+            assert links.keys() == {"active", "standby"}
+            active, standby = links["active"], links["standby"]
+            assert active.is_active
+            assert active.is_dialer
+            assert active.bytes_sent > 0
+            assert "link in use works" in standby.reason
+            assert standby.reason in repr(standby)
+            path = connection.path
+            assert (path.link, path.remote, path.local) == (
+                active.kind,
+                active.remote,
+                active.local,
+            )
+            assert path.standby == 1
+            node.commander.close_link(active.session, active.id)
+            assert (await first(events, "link_down")).link == active.id
+
+
+async def test_a_policy_of_links_is_one_that_there_is(settings):
+    for policy in ("auto", "single", "standby"):
+        await (await Node.create(links=policy, config=settings)).close()
+    with pytest.raises(ValueError, match="auto, single"):
+        await Node.create(links="many", config=settings)
+    async with Node.create(config=settings) as node:
+        with pytest.raises(ValueError, match="auto, single"):
+            await node.connect_to_netid(NetID.generate(), links="many")
+
+
 async def test_the_commander_sees_what_there_is_and_ends_it(pair):
     server, connection = pair
     stream = await connection.bytes_stream()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use netcom::{DataDir, IdentityStore, PetnameBook, Rate, Target};
+use netcom::{DataDir, IdentityStore, Links, ParseLinksError, PetnameBook, Rate, Target};
 
 use crate::{
     args::{Access, Global, Serve},
@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) settings: Settings,
     directory: PathBuf,
+    /// Whether keys of links are written for packet analysers.
+    pub(crate) key_log: bool,
 }
 
 impl Context {
@@ -25,9 +27,10 @@ impl Context {
         let directory = DataDir::locate(global.data_dir.as_deref()).map_err(|error| {
             Failure::from_error(Exit::Usage, error.code(), &error).hint_if(error.hint())
         })?;
-        let flags = Flags { discovery: global.discovery.clone(), ..flags };
+        let (discovery, links) = (global.discovery.clone(), global.links.clone());
+        let flags = Flags { discovery, links, ..flags };
         let settings = Settings::load(&directory, flags)?;
-        Ok(Self { output, settings, directory })
+        Ok(Self { output, settings, directory, key_log: global.key_log })
     }
 
     /// Where the data directory is, whether it exists or not.
@@ -65,6 +68,16 @@ impl Context {
         Ok(data_dir)
     }
 
+    /// How many links sessions use, where the settings say.
+    pub(crate) fn links(&self) -> Outcome<Option<Links>> {
+        let read = |text: &String| {
+            text.parse().map_err(|error: ParseLinksError| {
+                Failure::from_error(Exit::Usage, "bad_links", &error).hint("--links standby")
+            })
+        };
+        self.settings.links.value.as_ref().map(read).transpose()
+    }
+
     /// The own names for others.
     pub(crate) fn names(&self) -> PetnameBook {
         PetnameBook::new(&self.directory)
@@ -78,6 +91,9 @@ pub(crate) fn serve_flags(serve: &Serve, access: &Access) -> Flags {
         listen: some(&serve.listen),
         allow: some(&access.list.allow),
         allow_all: access.list.allow_all,
+        metrics: serve.metrics.clone(),
+        metrics_open: serve.metrics_open,
+        event_log: serve.event_log.clone(),
         ..Flags::default()
     }
 }

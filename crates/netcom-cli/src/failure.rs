@@ -28,6 +28,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to try, as the words after `try:`.
     pub(crate) hint: Option<String>,
+    /// The answer has told it; only the exit code is left.
+    pub(crate) is_told: bool,
 }
 
 /// What commands return.
@@ -39,7 +41,7 @@ impl Failure {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
     ) -> Self {
-        Self { exit, code: code.into(), message: message.into(), hint: None }
+        Self { exit, code: code.into(), message: message.into(), hint: None, is_told: false }
     }
 
     pub(crate) fn failed(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
@@ -74,6 +76,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// For a failure that is part of an answer already.
+    #[must_use]
+    pub(crate) fn told(mut self) -> Self {
+        self.is_told = true;
         self
     }
 

@@ -32,7 +32,8 @@ pub fn config(input: &[u8]) -> bool {
 #[must_use]
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let settings = "listen = [\"/ip4/127.0.0.1/tcp/0\"]\ndiscovery = \"host\"\nallow = [\"bob\"]\n\
-                    allow_all = false\nreceive = \"in\"\nmeeting_points = []\n[limits]\n\
+                    allow_all = false\nreceive = \"in\"\nlinks = \"standby\"\n\
+                    metrics = \"127.0.0.1:0\"\nevent_log = \"e\"\nmeeting_points = []\n[limits]\n\
                     sessions = 9\nresume_seconds = 60\n";
     let mut seeds = vec![
         ("config", settings.as_bytes().to_vec()),

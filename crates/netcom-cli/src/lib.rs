@@ -14,6 +14,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generated;
+mod log;
 mod naming;
 mod nodes;
 mod output;
@@ -21,22 +22,15 @@ mod qr;
 mod settings;
 mod transfer;
 
-use std::{
-    ffi::OsString,
-    io::{self, IsTerminal},
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, error::ErrorKind};
 
 use crate::{
     args::{Cli, Command},
     commands::{
-        config, demo, id, listen, names, perf, ping, pipe, receive, request, send, sessions, tunnel,
+        config, demo, doctor, explain, id, listen, names, perf, ping, pipe, receive, request, send,
+        sessions, tunnel,
     },
     context::{Context, serve_flags},
     failure::{Failure, Outcome},
@@ -54,11 +48,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
     let output = if is_payload(&cli.command) { output.payload() } else { output };
-    log(cli.global.verbose, cli.global.quiet);
+    if let Err(failure) = log::start(&cli.global) {
+        output.fail(&failure);
+        return ExitCode::from(failure.exit as u8);
+    }
     match run(&cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output.fail(&failure);
+            if !failure.is_told {
+                output.fail(&failure);
+            }
             ExitCode::from(failure.exit as u8)
         }
     }
@@ -104,6 +103,8 @@ async fn run_async(command: &Command, context: &Context) -> Outcome {
         Command::Status => sessions::status(context).await,
         Command::Sessions(command) => sessions::run(command, context).await,
         Command::Ping(command) => ping::run(command, context).await,
+        Command::Explain(command) => explain::run(command, context).await,
+        Command::Doctor(command) => doctor::run(command, context).await,
         Command::Request(command) => request::run(command, context).await,
         Command::Pipe(command) => pipe::run(command, context).await,
         Command::Send(command) => send::run(command, context).await,
@@ -158,53 +159,4 @@ fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let failure = Failure::usage(sentence).hint(usage.unwrap_or("netcom --help"));
     Output::new(is_json, false).fail(&failure);
     ExitCode::from(failure.exit as u8)
-}
-
-/// Logs to stderr what `-v` or `NETCOM_LOG` ask for, up to a bound, so that no peer fills a disk.
-/// What is left out for want of permissions and the like is told in any case, unless `--quiet`.
-fn log(verbose: u8, is_quiet: bool) {
-    let filter = match std::env::var("NETCOM_LOG") {
-        Ok(filter) if !filter.is_empty() => filter,
-        _ => match verbose {
-            0 if is_quiet => return,
-            0 => WARNINGS.to_owned(),
-            1 => "info".to_owned(),
-            2 => "debug".to_owned(),
-            _ => "trace".to_owned(),
-        },
-    };
-    let left = Arc::new(AtomicU64::new(MAX_LOG_BYTES));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(move || Capped { left: left.clone() })
-        .finish();
-    // There is no other one: this is the first thing that runs.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// stderr up to a number of bytes.
-struct Capped {
-    left: Arc<AtomicU64>,
-}
-
-/// What concerns people who asked for no log: what is left out until they mend their setup. Neither
-/// what the network lacks is among it, nor anything that a peer brings about.
-const WARNINGS: &str = "netcom::setup=warn";
-/// A process logs at most this much.
-const MAX_LOG_BYTES: u64 = 64 << 20;
-
-impl io::Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let size = bytes.len() as u64;
-        let fits = |left: u64| left.checked_sub(size);
-        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok() {
-            io::stderr().lock().write_all(bytes)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().lock().flush()
-    }
 }

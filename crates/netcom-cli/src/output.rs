@@ -33,6 +33,11 @@ impl Output {
         self
     }
 
+    /// Whether answers are objects for programs.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Whether a progress bar makes sense.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()

@@ -21,6 +21,14 @@ pub(crate) struct Settings {
     pub(crate) listen: Setting<Vec<String>>,
     /// How far to look; `None` for the node's own default.
     pub(crate) discovery: Setting<Option<String>>,
+    /// How many links to use; `None` for the node's own default.
+    pub(crate) links: Setting<Option<String>>,
+    /// Where figures are given out.
+    pub(crate) metrics: Setting<Option<String>>,
+    /// Whether other machines may read them.
+    pub(crate) metrics_open: Setting<bool>,
+    /// Where events are written.
+    pub(crate) event_log: Setting<Option<PathBuf>>,
     /// Where nodes meet across networks; kept for `netcom join`.
     pub(crate) meeting_points: Setting<Vec<String>>,
     /// Who may use what a node offers, beside its own entity.
@@ -59,6 +67,10 @@ pub(crate) enum Origin {
 pub(crate) struct Flags {
     pub(crate) listen: Option<Vec<String>>,
     pub(crate) discovery: Option<String>,
+    pub(crate) links: Option<String>,
+    pub(crate) metrics: Option<String>,
+    pub(crate) metrics_open: bool,
+    pub(crate) event_log: Option<PathBuf>,
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) allow_all: bool,
     pub(crate) receive: Option<PathBuf>,
@@ -70,6 +82,10 @@ pub(crate) struct Flags {
 pub(crate) struct File {
     listen: Option<Vec<String>>,
     discovery: Option<String>,
+    links: Option<String>,
+    metrics: Option<String>,
+    metrics_open: Option<bool>,
+    event_log: Option<PathBuf>,
     meeting_points: Option<Vec<String>>,
     allow: Option<Vec<String>>,
     allow_all: Option<bool>,
@@ -119,20 +135,31 @@ impl Settings {
             Some("0" | "false") => Ok(Some(false)),
             Some(_) => Err(Failure::usage(format!("{name} must be 1 or 0"))),
         };
+        let text = |flag_name, flag: Option<String>, name, file: Option<String>| {
+            pick(flag_name, flag.map(Some), name, variable(name).map(Some), file.map(Some), None)
+        };
+        let path_at = |flag_name, flag: Option<PathBuf>, name, file: Option<PathBuf>| {
+            let given = variable(name).map(|path| Some(path.into()));
+            pick(flag_name, flag.map(Some), name, given, file.map(Some), None)
+        };
         // Naming somebody is narrower than allowing everyone, whatever a weaker origin says.
         let names_somebody = flags.allow.is_some();
         let flag_all = (flags.allow_all || names_somebody).then_some(flags.allow_all);
         let meeting_points: Option<Vec<String>> = None;
         Ok(Self {
             listen: pick("--listen", flags.listen, LISTEN, list(LISTEN), file.listen, vec![]),
-            discovery: pick(
-                "--discovery",
-                flags.discovery.map(Some),
-                DISCOVERY,
-                variable(DISCOVERY).map(Some),
-                file.discovery.map(Some),
-                None,
+            discovery: text("--discovery", flags.discovery, DISCOVERY, file.discovery),
+            links: text("--links", flags.links, LINKS, file.links),
+            metrics: text("--metrics", flags.metrics, METRICS, file.metrics),
+            metrics_open: pick(
+                "--metrics-open",
+                flags.metrics_open.then_some(true),
+                METRICS_OPEN,
+                is_on(METRICS_OPEN)?,
+                file.metrics_open,
+                false,
             ),
+            event_log: path_at("--event-log", flags.event_log, EVENT_LOG, file.event_log),
             meeting_points: pick("", meeting_points, "", None, file.meeting_points, vec![]),
             allow: pick("--allow", flags.allow, ALLOW, list(ALLOW), file.allow, vec![]),
             allow_all: pick(
@@ -143,14 +170,7 @@ impl Settings {
                 file.allow_all,
                 false,
             ),
-            receive: pick(
-                "--receive",
-                flags.receive.map(Some),
-                RECEIVE,
-                variable(RECEIVE).map(|path| Some(path.into())),
-                file.receive.map(Some),
-                None,
-            ),
+            receive: path_at("--receive", flags.receive, RECEIVE, file.receive),
             max_sessions: pick("", None, "", None, file.limits.sessions.map(Some), None),
             resume_seconds: pick("", None, "", None, file.limits.resume_seconds.map(Some), None),
             names: pick("", None, "", None, file.naming.fixed, BTreeMap::new()),
@@ -164,6 +184,10 @@ impl Settings {
         vec![
             ("listen", json!(self.listen.value), self.listen.origin),
             ("discovery", json!(self.discovery.value), self.discovery.origin),
+            ("links", json!(self.links.value), self.links.origin),
+            ("metrics", json!(self.metrics.value), self.metrics.origin),
+            ("metrics_open", json!(self.metrics_open.value), self.metrics_open.origin),
+            ("event_log", json!(self.event_log.value), self.event_log.origin),
             ("meeting_points", json!(self.meeting_points.value), self.meeting_points.origin),
             ("allow", json!(self.allow.value), self.allow.origin),
             ("allow_all", json!(self.allow_all.value), self.allow_all.origin),
@@ -189,6 +213,10 @@ impl Origin {
 
 const LISTEN: &str = "NETCOM_LISTEN";
 const DISCOVERY: &str = "NETCOM_DISCOVERY";
+const LINKS: &str = "NETCOM_LINKS";
+const METRICS: &str = "NETCOM_METRICS";
+const METRICS_OPEN: &str = "NETCOM_METRICS_OPEN";
+const EVENT_LOG: &str = "NETCOM_EVENT_LOG";
 const ALLOW: &str = "NETCOM_ALLOW";
 const ALLOW_ALL: &str = "NETCOM_ALLOW_ALL";
 const RECEIVE: &str = "NETCOM_RECEIVE";
@@ -243,9 +271,10 @@ pub(crate) fn parse(text: &str, path: &Path) -> Outcome<File> {
     })
 }
 
-const KEYS: &str = "the keys are listen, discovery, meeting_points, allow, allow_all, receive, \
-                    under [limits] sessions and resume_seconds, domains under [naming.static], \
-                    and suffixes under [naming.directories]";
+const KEYS: &str = "the keys are listen, discovery, links, metrics, metrics_open, event_log, \
+                    meeting_points, allow, allow_all, receive, under [limits] sessions and \
+                    resume_seconds, domains under [naming.static], and suffixes under \
+                    [naming.directories]";
 
 #[cfg(test)]
 mod tests {
@@ -271,6 +300,10 @@ mod tests {
         assert_eq!(settings.listen.origin, Origin::Environment(LISTEN));
         assert_eq!(settings.allow.value, ["bob"]);
         assert_eq!(settings.allow.origin, Origin::File);
+        assert_eq!(settings.links.value, None);
+        let flags = Flags { links: Some("single".into()), ..Flags::default() };
+        let settings = load("links = \"standby\"", flags, &[(LINKS, "auto")]).unwrap();
+        assert_eq!(settings.links.value.as_deref(), Some("single"));
         assert_eq!(settings.receive, Setting { value: None, origin: Origin::Default });
     }
 

@@ -65,16 +65,38 @@ pub(crate) struct LinkInfo {
     peer_id: Py<PeerId>,
     /// `tcp` or `quic`.
     kind: &'static str,
+    /// Whether this side dialled.
+    is_dialer: bool,
     /// Whether it carries the session's data; others stand by.
     is_active: bool,
     /// Whether what was sent on it has had no answer for so long that another link takes over.
     is_suspect: bool,
+    /// `active`, `standby`, `suspect` or `pending`.
+    role: &'static str,
+    /// Why it has that role, as a sentence.
+    reason: String,
+    /// This side's address.
+    local: Option<Py<Multiaddr>>,
     /// The other side's address.
     remote: Option<Py<Multiaddr>>,
     /// Seconds of a round trip, once known.
     rtt: Option<f64>,
+    /// Seconds of the shortest round trip seen.
+    least_rtt: Option<f64>,
     /// Seconds there has been this link.
     age: f64,
+    /// Bytes of frames sent.
+    bytes_sent: u64,
+    /// Bytes of streams received.
+    bytes_received: u64,
+    /// Bytes of streams sent and not acknowledged.
+    bytes_in_flight: u64,
+    /// Bytes of streams sent on it that went to another link too, because it did not answer.
+    bytes_resent: u64,
+    /// Packets sent, where the transport counts them: QUIC does.
+    packets_sent: Option<u64>,
+    /// Packets of those that were lost and so sent again.
+    packets_lost: Option<u64>,
 }
 
 /// A stream.
@@ -142,20 +164,7 @@ impl Commander {
 
     /// The links of all sessions.
     fn links(&self, py: Python<'_>) -> PyResult<Vec<LinkInfo>> {
-        let link = |info: netcom::LinkSummary| {
-            let remote = info.remote.map(|remote| Py::new(py, Multiaddr(remote)));
-            Ok(LinkInfo {
-                session: info.session,
-                id: info.id,
-                peer_id: Py::new(py, PeerId(info.peer_id))?,
-                kind: kind(info.kind),
-                is_active: info.is_active,
-                is_suspect: info.is_suspect,
-                remote: remote.transpose()?,
-                rtt: info.rtt.map(|rtt| rtt.as_secs_f64()),
-                age: info.age.as_secs_f64(),
-            })
-        };
+        let link = |link| LinkInfo::of(py, link);
         self.0.get()?.links().into_iter().map(link).collect()
     }
 
@@ -199,7 +208,46 @@ impl Commander {
     }
 }
 
-fn kind(kind: LinkKind) -> &'static str {
+impl LinkInfo {
+    pub(crate) fn of(py: Python<'_>, link: netcom::LinkSummary) -> PyResult<Self> {
+        let address = |address: Option<netcom::Multiaddr>| {
+            address.map(|address| Py::new(py, Multiaddr(address))).transpose()
+        };
+        Ok(Self {
+            session: link.session,
+            id: link.id,
+            peer_id: Py::new(py, PeerId(link.peer_id))?,
+            kind: kind(link.kind),
+            is_dialer: link.is_dialer,
+            is_active: link.is_active,
+            is_suspect: link.is_suspect,
+            role: link.role.as_str(),
+            reason: link.reason,
+            local: address(link.local)?,
+            remote: address(link.remote)?,
+            rtt: link.rtt.map(|rtt| rtt.as_secs_f64()),
+            least_rtt: link.least_rtt.map(|rtt| rtt.as_secs_f64()),
+            age: link.age.as_secs_f64(),
+            bytes_sent: link.bytes_sent,
+            bytes_received: link.bytes_received,
+            bytes_in_flight: link.bytes_in_flight,
+            bytes_resent: link.bytes_resent,
+            packets_sent: link.packets_sent,
+            packets_lost: link.packets_lost,
+        })
+    }
+}
+
+#[pymethods]
+impl LinkInfo {
+    fn __repr__(&self) -> String {
+        let remote = self.remote.as_ref().map(|remote| remote.get().0.to_string());
+        let remote = remote.unwrap_or_else(|| "-".to_owned());
+        format!("<netcom.LinkInfo {} {remote}, {}: {}>", self.kind, self.role, self.reason)
+    }
+}
+
+pub(crate) fn kind(kind: LinkKind) -> &'static str {
     match kind {
         LinkKind::Tcp => "tcp",
         LinkKind::Quic => "quic",

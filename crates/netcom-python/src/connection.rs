@@ -7,6 +7,7 @@ use pyo3::{exceptions::PyValueError, prelude::*};
 
 use crate::{
     buffer::{incoming, outgoing},
+    commander::LinkInfo,
     error::exception,
     identity::{Multiaddr, NetId, PeerId},
     operation::Operation,
@@ -26,6 +27,8 @@ pub(crate) struct Path {
     kind: &'static str,
     /// `tcp` or `quic`; `None` while no link works.
     link: Option<String>,
+    /// This side's address.
+    local: Option<Py<Multiaddr>>,
     /// The peer's address.
     remote: Option<Py<Multiaddr>>,
     /// Seconds of a round trip, once known.
@@ -143,7 +146,9 @@ impl Connection {
 
     fn path(&self, py: Python<'_>) -> PyResult<Path> {
         let path = self.0.get()?.path();
-        let remote = path.remote.clone().map(|remote| Py::new(py, Multiaddr(remote)));
+        let address = |address: &Option<netcom::Multiaddr>| {
+            address.clone().map(|address| Py::new(py, Multiaddr(address))).transpose()
+        };
         Ok(Path {
             kind: match path.kind {
                 netcom::PathKind::Local => "local",
@@ -152,12 +157,17 @@ impl Connection {
                 _ => "waiting",
             },
             link: path.link.map(|link| format!("{link:?}").to_lowercase()),
-            remote: remote.transpose()?,
+            local: address(&path.local)?,
+            remote: address(&path.remote)?,
             rtt: path.rtt.map(|rtt| rtt.as_secs_f64()),
             text: path.to_string(),
             reason: path.reason,
             standby: path.standby,
         })
+    }
+
+    fn links(&self, py: Python<'_>) -> PyResult<Vec<LinkInfo>> {
+        self.0.get()?.links().into_iter().map(|link| LinkInfo::of(py, link)).collect()
     }
 
     fn stats(&self) -> PyResult<Stats> {

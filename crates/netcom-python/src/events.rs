@@ -7,6 +7,7 @@ use pyo3::{prelude::*, types::PyDict};
 use tokio::sync::Mutex;
 
 use crate::{
+    commander,
     identity::{Multiaddr, NetId, PeerId},
     node::list,
     operation::Operation,
@@ -41,51 +42,54 @@ impl Events {
 
 fn tell(py: Python<'_>, event: NodeEvent) -> PyResult<(&'static str, Py<PyDict>)> {
     let facts = PyDict::new(py);
-    let kind = match event {
+    let kind = event.name();
+    match event {
         NodeEvent::Listening { address } => {
             facts.set_item("addresses", [Py::new(py, Multiaddr(address))?])?;
-            "listening"
         }
         NodeEvent::Published { sequence: _, addresses } => {
             facts.set_item("addresses", list(py, addresses)?)?;
-            "published"
         }
         NodeEvent::Connected { peer, netids, is_inbound } => {
             facts.set_item("peer_id", PeerId(peer))?;
             let netids: Vec<NetId> = netids.into_iter().map(NetId::of).collect();
             facts.set_item("netids", netids)?;
             facts.set_item("is_inbound", is_inbound)?;
-            "connected"
         }
-        NodeEvent::Detached { peer } => {
+        NodeEvent::Detached { peer } | NodeEvent::Resumed { peer } => {
             facts.set_item("peer_id", PeerId(peer))?;
-            "detached"
         }
-        NodeEvent::Resumed { peer } => {
+        NodeEvent::LinkUp { peer, link, kind, remote } => {
             facts.set_item("peer_id", PeerId(peer))?;
-            "resumed"
+            facts.set_item("link", link)?;
+            facts.set_item("transport", commander::kind(kind))?;
+            facts.set_item("addresses", list(py, remote)?)?;
+        }
+        NodeEvent::LinkSuspect { peer, link } | NodeEvent::LinkAnswers { peer, link } => {
+            facts.set_item("peer_id", PeerId(peer))?;
+            facts.set_item("link", link)?;
+        }
+        NodeEvent::LinkDown { peer, link, code } => {
+            facts.set_item("peer_id", PeerId(peer))?;
+            facts.set_item("link", link)?;
+            facts.set_item("code", code.to_string())?;
         }
         NodeEvent::Disconnected { peer, code, reason, is_by_peer } => {
             facts.set_item("peer_id", PeerId(peer))?;
             facts.set_item("code", code.to_string())?;
             facts.set_item("reason", reason)?;
             facts.set_item("is_by_peer", is_by_peer)?;
-            "disconnected"
         }
         NodeEvent::ClaimRefused { peer, netid, reason } => {
             facts.set_item("peer_id", PeerId(peer))?;
             facts.set_item("netids", vec![NetId::of(netid)])?;
             facts.set_item("reason", reason)?;
-            "claim_refused"
         }
-        NodeEvent::AddressesChanged { .. } => "addresses_changed",
-        NodeEvent::Draining => "draining",
-        NodeEvent::Closed => "closed",
         NodeEvent::Lagged { missed } => {
             facts.set_item("missed", missed)?;
-            "lagged"
         }
-        _ => "other",
-    };
+        // Those that say it all by their name.
+        _ => {}
+    }
     Ok((kind, facts.unbind()))
 }

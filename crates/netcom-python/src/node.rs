@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use netcom::{
-    ConnectError, Limits, Named, NodeBuilder, Role, Target,
+    ConnectError, Limits, Links, Named, NodeBuilder, ParseLinksError, Role, Target,
     names::{Directories, DottedName},
 };
 use pyo3::{
@@ -45,7 +45,8 @@ impl Node {
         }))
     }
 
-    #[pyo3(signature = (whom, service, needs, timeout, failover))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of one call in Python")]
+    #[pyo3(signature = (whom, service, needs, timeout, failover, links))]
     fn connect(
         &self,
         py: Python<'_>,
@@ -54,12 +55,16 @@ impl Node {
         needs: Option<&Bound<'_, PyDict>>,
         timeout: Option<f64>,
         failover: bool,
+        links: Option<&str>,
     ) -> PyResult<Operation> {
         let node = self.0.get()?;
         let whom = target_among(py, whom, node.directory_suffixes())?;
         let mut connect = node.connect_with(whom).failover(failover);
         if let Some(service) = service {
             connect = connect.service(service);
+        }
+        if let Some(policy) = links {
+            connect = connect.links(read_links(policy)?);
         }
         for (key, value) in needs.into_iter().flatten() {
             connect = connect.where_is(key.extract::<String>()?, value.extract::<String>()?);
@@ -248,6 +253,7 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 }
                 builder
             }
+            "links" => builder.links(read_links(value.extract()?)?),
             "resume_seconds" => {
                 limits.session.resume_window = duration(value.extract()?)?;
                 builder
@@ -280,6 +286,11 @@ fn metadata(value: &Bound<'_, PyAny>) -> PyResult<netcom::Metadata> {
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
     }
     Ok(metadata)
+}
+
+/// How many links to use.
+fn read_links(policy: &str) -> PyResult<Links> {
+    policy.parse().map_err(|error: ParseLinksError| PyValueError::new_err(error.to_string()))
 }
 
 fn role(name: &str) -> PyResult<Role> {

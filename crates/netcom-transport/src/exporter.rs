@@ -8,19 +8,27 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)
 )]
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use rustls::{KeyLog, Tls13CipherSuite, crypto::tls13::OkmBlock};
 
 /// Keeps the exporter's master secret of one handshake, and nothing else a key log is told.
-#[derive(Default)]
-pub(crate) struct ExporterSecret(Mutex<Option<OkmBlock>>);
+pub(crate) struct ExporterSecret {
+    master: Mutex<Option<OkmBlock>>,
+    /// Told the rest.
+    other: Arc<dyn KeyLog>,
+}
 
 impl ExporterSecret {
+    /// Stands in the place of another log, which is told the rest.
+    pub(crate) fn beside(other: Arc<dyn KeyLog>) -> Self {
+        Self { master: Mutex::new(None), other }
+    }
+
     /// Exports 32 bytes under `label`, without a context; `None` before the handshake's end.
     pub(crate) fn export(&self, label: &[u8], suite: &Tls13CipherSuite) -> Option<[u8; 32]> {
-        let master = self.0.lock();
+        let master = self.master.lock();
         let empty = suite.common.hash_provider.start().finish();
         let hkdf = suite.hkdf_provider;
 
@@ -37,14 +45,16 @@ impl ExporterSecret {
 }
 
 impl KeyLog for ExporterSecret {
-    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
-        if self.will_log(label) {
-            *self.0.lock() = Some(OkmBlock::new(secret));
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        if label == EXPORTER {
+            *self.master.lock() = Some(OkmBlock::new(secret));
+        } else {
+            self.other.log(label, client_random, secret);
         }
     }
 
     fn will_log(&self, label: &str) -> bool {
-        label == "EXPORTER_SECRET"
+        label == EXPORTER || self.other.will_log(label)
     }
 }
 
@@ -53,6 +63,9 @@ impl fmt::Debug for ExporterSecret {
         f.write_str("ExporterSecret(..)")
     }
 }
+
+/// How a key log is told that secret.
+const EXPORTER: &str = "EXPORTER_SECRET";
 
 /// `HKDF-Expand-Label`, [RFC 8446 section 7.1](https://www.rfc-editor.org/rfc/rfc8446#section-7.1).
 fn expand(

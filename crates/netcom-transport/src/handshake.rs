@@ -84,7 +84,7 @@ pub(crate) async fn dial(
     expected: netcom_identity::PeerId,
 ) -> Result<Secured, HandshakeError> {
     let (mut config, verifier) = settings.client(expected);
-    let exporter = Arc::new(ExporterSecret::default());
+    let exporter = Arc::new(ExporterSecret::beside(Arc::clone(&config.key_log)));
     config.key_log = Arc::clone(&exporter) as Arc<_>;
     config.enable_secret_extraction = true;
     let connection = UnbufferedClientConnection::new(Arc::new(config), tls::server_name())
@@ -106,7 +106,7 @@ pub(crate) async fn accept(
     settings: &TlsSettings,
 ) -> Result<Secured, HandshakeError> {
     let (mut config, verifier) = settings.server();
-    let exporter = Arc::new(ExporterSecret::default());
+    let exporter = Arc::new(ExporterSecret::beside(Arc::clone(&config.key_log)));
     config.key_log = Arc::clone(&exporter) as Arc<_>;
     config.enable_secret_extraction = true;
     let connection = UnbufferedServerConnection::new(Arc::new(config))

@@ -35,7 +35,7 @@ pub use crate::{
     certificate::{CertificateError, IssueError},
     counters::TransportStats,
     dial::{Attempt, AttemptError, DialError, DialOptions},
-    driver::{LinkClient, LinkDriver},
+    driver::{LinkClient, LinkDriver, PacketStats},
     handshake::HandshakeError,
     interfaces::{AddressWatch, SystemAddresses},
     link::{HelloError, Link},

@@ -7,7 +7,8 @@ use netcom_identity::{PeerId, Representation, SecretKey};
 use parking_lot::{Mutex, RwLock};
 use rustls::{
     CertificateError as RustlsCertificateError, ClientConfig, DigitallySignedStruct,
-    DistinguishedName, Error as RustlsError, OtherError, ServerConfig, SignatureScheme,
+    DistinguishedName, Error as RustlsError, KeyLog, KeyLogFile, NoKeyLog, OtherError,
+    ServerConfig, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -30,6 +31,8 @@ pub(crate) struct TlsSettings {
     provider: Arc<CryptoProvider>,
     own: RwLock<Arc<SingleCertAndKey>>,
     known: Arc<KnownCertificates>,
+    /// Told the secrets of each handshake, where somebody asked for that.
+    key_log: Arc<dyn KeyLog>,
 }
 
 /// Verifies the one peer of one handshake and keeps what its certificate said.
@@ -50,7 +53,12 @@ impl TlsSettings {
         let provider = Arc::new(provider());
         let own = certificate::issue(key, representations, &provider)?;
         let own = RwLock::new(Arc::new(own.into()));
-        Ok(Self { provider, own, known: Arc::default() })
+        Ok(Self { provider, own, known: Arc::default(), key_log: Arc::new(NoKeyLog) })
+    }
+
+    /// Writes the secrets of each handshake to the file that `SSLKEYLOGFILE` names now.
+    pub(crate) fn log_keys(&mut self) {
+        self.key_log = Arc::new(KeyLogFile::new());
     }
 
     /// Uses a new certificate with other representations for later handshakes.
@@ -74,6 +82,7 @@ impl TlsSettings {
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<_>)
             .with_client_cert_resolver(Arc::clone(&self.own.read()) as Arc<_>);
         config.alpn_protocols = vec![ALPN.to_vec()];
+        config.key_log = Arc::clone(&self.key_log);
         config.enable_sni = false;
         config.enable_early_data = false;
         config.resumption = Resumption::disabled();
@@ -89,6 +98,7 @@ impl TlsSettings {
             .with_client_cert_verifier(Arc::clone(&verifier) as Arc<_>)
             .with_cert_resolver(Arc::clone(&self.own.read()) as Arc<_>);
         config.alpn_protocols = vec![ALPN.to_vec()];
+        config.key_log = Arc::clone(&self.key_log);
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;

@@ -34,6 +34,9 @@ pub struct TransportConfig {
     pub representations: Vec<Representation>,
     /// What strangers may cost.
     pub limits: HandshakeLimits,
+    /// Writes the secrets of each link to the file that `SSLKEYLOGFILE` names, for packet
+    /// analysers: whoever reads it can read the links. Default: no.
+    pub key_log: bool,
 }
 
 /// What strangers may cost, and for how long.
@@ -128,7 +131,12 @@ impl TransportConfig {
     /// The defaults for a node with this key.
     #[must_use]
     pub fn new(key: SecretKey) -> Self {
-        Self { key, representations: Vec::new(), limits: HandshakeLimits::default() }
+        Self {
+            key,
+            representations: Vec::new(),
+            limits: HandshakeLimits::default(),
+            key_log: false,
+        }
     }
 }
 
@@ -152,8 +160,11 @@ impl Transport {
     /// # Errors
     /// When the node's certificate cannot be made.
     pub fn new(config: TransportConfig) -> Result<(Self, mpsc::Receiver<Link>), TransportError> {
-        let TransportConfig { key, representations, limits } = config;
-        let tls = TlsSettings::new(&key, &representations)?;
+        let TransportConfig { key, representations, limits, key_log } = config;
+        let mut tls = TlsSettings::new(&key, &representations)?;
+        if key_log {
+            tls.log_keys();
+        }
         let quic = quic::Endpoints::new(&tls, &limits)?;
         let counters = Arc::new(Counters::default());
         let admission = Arc::new(Admission::new(

@@ -1,15 +1,16 @@
 //! One view of everything a node has, for people and programs that look after it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use netcom_identity::{Multiaddr, NetId, PeerId};
-use netcom_session::{Code, EndpointLimits, LinkKind, Rate, State};
+use netcom_session::{Code, EndpointLimits, Rate, State};
 use netcom_transport::TransportStats;
 
 use crate::{
     access::Access,
     config::Limits,
     data_use::DataUse,
+    links::LinkSummary,
     node::{Handle, Shared},
     session::SharedSession,
 };
@@ -64,6 +65,8 @@ pub struct SessionInfo {
     pub bytes_received: u64,
     /// Bytes of streams that were received again, after links died.
     pub bytes_repeated: u64,
+    /// Bytes of streams that this side sends again, because nobody knows that they arrived.
+    pub bytes_resent: u64,
     /// Bytes kept until the peer acknowledges them.
     pub bytes_unacknowledged: usize,
 }
@@ -82,38 +85,6 @@ pub enum SessionState {
     Closing,
     /// It is over.
     Closed,
-}
-
-/// A link of a session.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct LinkSummary {
-    /// Its session's number at this node.
-    pub session: u64,
-    /// Its number in the session.
-    pub id: u64,
-    /// The other side.
-    pub peer_id: PeerId,
-    /// What carries it.
-    pub kind: LinkKind,
-    /// Whether this side dialled.
-    pub is_dialer: bool,
-    /// Whether it carries the session's data; others stand by.
-    pub is_active: bool,
-    /// Whether what was sent on it has had no answer for so long that another link takes over.
-    pub is_suspect: bool,
-    /// This side's address.
-    pub local: Option<Multiaddr>,
-    /// The other side's.
-    pub remote: Option<Multiaddr>,
-    /// The smoothed round trip, once known.
-    pub rtt: Option<Duration>,
-    /// How long there has been this link.
-    pub age: Duration,
-    /// Bytes of frames sent.
-    pub bytes_sent: u64,
-    /// Bytes of stream data received.
-    pub bytes_received: u64,
 }
 
 /// A stream.
@@ -180,7 +151,7 @@ impl Commander {
     #[must_use]
     pub fn links(&self) -> Vec<LinkSummary> {
         let sessions = self.shared().sessions.all();
-        sessions.iter().flat_map(|session| links_of(session)).collect()
+        sessions.iter().flat_map(|session| LinkSummary::all_of(session)).collect()
     }
 
     /// The streams that applications of this side hold.
@@ -292,12 +263,17 @@ impl SessionInfo {
             bytes_sent: stats.sent_bytes,
             bytes_received: stats.received_bytes,
             bytes_repeated: stats.repeated_bytes,
+            bytes_resent: stats.resent_bytes,
             bytes_unacknowledged: stats.retained_bytes,
         }
     }
 }
 
 impl SessionState {
+    /// All states.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Attaching, Self::Live, Self::Detached, Self::Closing, Self::Closed];
+
     /// A stable name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -327,25 +303,6 @@ impl std::fmt::Display for SessionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-fn links_of(session: &SharedSession) -> Vec<LinkSummary> {
-    let links = session.links().into_iter().map(|view| LinkSummary {
-        session: session.key(),
-        id: view.stats.id.0,
-        peer_id: session.peer(),
-        kind: view.stats.kind,
-        is_dialer: view.stats.is_dialer,
-        is_active: view.stats.is_active,
-        is_suspect: view.stats.is_suspect,
-        local: view.info.local.clone(),
-        remote: view.info.remote.clone(),
-        rtt: view.stats.rtt,
-        age: view.info.since.elapsed(),
-        bytes_sent: view.stats.bytes_sent,
-        bytes_received: view.stats.bytes_received,
-    });
-    links.collect()
 }
 
 fn streams_of(session: &SharedSession) -> Vec<StreamInfo> {

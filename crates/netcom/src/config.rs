@@ -1,6 +1,6 @@
 //! What a node may use, and how it is told.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, fmt, str::FromStr, time::Duration};
 
 use netcom_discovery::Scope;
 use netcom_session::{Config, EndpointLimits};
@@ -45,6 +45,44 @@ pub enum Links {
     /// A second one stands by, so that streams go on within a fraction of a second when the first
     /// one fails. It is of another kind or leads to another address.
     Standby,
+}
+
+/// Why a text names no policy of [`Links`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{text:?} is no policy of links, write one of {}", Links::names())]
+pub struct ParseLinksError {
+    text: String,
+}
+
+impl Links {
+    /// Each policy with its name, which does not change.
+    const NAMED: [(Self, &'static str); 3] =
+        [(Self::Auto, "auto"), (Self::Single, "single"), (Self::Standby, "standby")];
+
+    /// The names of all policies, for a person.
+    fn names() -> String {
+        let [rest @ .., (_, last)] = &Self::NAMED;
+        let rest: Vec<&str> = rest.iter().map(|(_, name)| *name).collect();
+        format!("{} or {last}", rest.join(", "))
+    }
+}
+
+impl FromStr for Links {
+    type Err = ParseLinksError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::NAMED.iter().find(|(_, name)| *name == text);
+        known
+            .map(|(policy, _)| *policy)
+            .ok_or_else(|| ParseLinksError { text: text.chars().take(64).collect() })
+    }
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Self::NAMED.iter().find(|(policy, _)| policy == self);
+        f.pad(known.map_or("other", |(_, name)| name))
+    }
 }
 
 /// Whether a node takes its data directory for itself, which gives it the stored node key.
@@ -99,6 +137,16 @@ pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn policies_of_links_round_trip_as_text_and_others_are_told_the_names() {
+        for (policy, name) in Links::NAMED {
+            assert_eq!(name.parse(), Ok(policy));
+            assert_eq!(policy.to_string(), name);
+        }
+        let error = "Standby".parse::<Links>().unwrap_err().to_string();
+        assert!(error.contains("auto, single") && error.contains("standby"), "{error}");
+    }
 
     #[test]
     fn the_environment_names_the_scope_or_says_what_it_may_be() {

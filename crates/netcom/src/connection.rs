@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
+    links::LinkSummary,
     request::{self, RequestError, RequestOptions},
     service::XAuth,
     session::{Hold, LinkView, Opened, StreamHandle},
@@ -291,6 +292,13 @@ impl Connection {
             reason,
             standby,
         }
+    }
+
+    /// The links of the session with the peer, which all connections to it share, with the role of
+    /// each and why it has it.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkSummary> {
+        LinkSummary::all_of(&self.hold())
     }
 
     /// The session's figures.

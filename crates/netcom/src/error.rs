@@ -71,6 +71,17 @@ pub enum CreateError {
     /// `local` and `cloud` leave no address to publish. Choose one.
     #[error("a node is either local or in the cloud, not both")]
     Contradiction,
+    /// Keys of links are to be written, and nothing says where.
+    #[error("keys of links are to be written, and SSLKEYLOGFILE names no file")]
+    KeyLogUnnamed,
+    /// Keys of links are to be written, and cannot be.
+    #[error("keys of links cannot be written to {}", path.display())]
+    KeyLog {
+        /// The file that `SSLKEYLOGFILE` names.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The system gives no randomness.
     #[error("the system gives no random numbers")]
     Random {
@@ -258,6 +269,7 @@ impl CreateError {
             Self::Transport(_) => "certificate",
             Self::Listen(error) => error.code(),
             Self::Contradiction => "local_and_cloud",
+            Self::KeyLogUnnamed | Self::KeyLog { .. } => "key_log",
             Self::Random { .. } => "random",
         }
     }
@@ -271,6 +283,9 @@ impl CreateError {
             Self::Key(error) => error.hint(),
             Self::Listen(error) => error.hint(),
             Self::Whom(error) => error.hint(),
+            Self::KeyLogUnnamed | Self::KeyLog { .. } => {
+                Some("SSLKEYLOGFILE=keys.txt, in a folder of yours".to_owned())
+            }
             Self::NotRepresented { name, .. } => Some(format!(
                 "netcom id enroll {name} here, netcom id sign where its key is, netcom id accept \
                  here"

@@ -1,9 +1,12 @@
 //! What happens at a node, for whoever wants to know.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use netcom_identity::{Multiaddr, NetId, PeerId};
-use netcom_session::Code;
+use netcom_session::{Code, LinkKind};
 use tokio::sync::broadcast;
 
 /// Something that happened at a node.
@@ -48,6 +51,40 @@ pub enum NodeEvent {
         /// The peer.
         peer: PeerId,
     },
+    /// A link became part of a session.
+    LinkUp {
+        /// The peer.
+        peer: PeerId,
+        /// The link's number in the session.
+        link: u64,
+        /// What carries it.
+        kind: LinkKind,
+        /// The peer's address.
+        remote: Option<Multiaddr>,
+    },
+    /// A link does not answer. Another one that does carries what it carried, or is dialled.
+    LinkSuspect {
+        /// The peer.
+        peer: PeerId,
+        /// The link's number in the session.
+        link: u64,
+    },
+    /// A link that did not answer does again.
+    LinkAnswers {
+        /// The peer.
+        peer: PeerId,
+        /// The link's number in the session.
+        link: u64,
+    },
+    /// A link ended, or never became part of its session.
+    LinkDown {
+        /// The peer.
+        peer: PeerId,
+        /// The link's number in the session.
+        link: u64,
+        /// Why.
+        code: Code,
+    },
     /// A session ended.
     Disconnected {
         /// The peer.
@@ -79,6 +116,46 @@ pub enum NodeEvent {
     },
 }
 
+impl NodeEvent {
+    /// The names of what happens; a listener that misses events is no event of the node's.
+    pub(crate) const NAMES: [&str; 13] = [
+        "listening",
+        "published",
+        "connected",
+        "detached",
+        "resumed",
+        "link_up",
+        "link_suspect",
+        "link_answers",
+        "link_down",
+        "disconnected",
+        "claim_refused",
+        "draining",
+        "closed",
+    ];
+
+    /// The event's name, which does not change.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::Published { .. } => "published",
+            Self::Connected { .. } => "connected",
+            Self::Detached { .. } => "detached",
+            Self::Resumed { .. } => "resumed",
+            Self::LinkUp { .. } => "link_up",
+            Self::LinkSuspect { .. } => "link_suspect",
+            Self::LinkAnswers { .. } => "link_answers",
+            Self::LinkDown { .. } => "link_down",
+            Self::Disconnected { .. } => "disconnected",
+            Self::ClaimRefused { .. } => "claim_refused",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+            Self::Lagged { .. } => "lagged",
+        }
+    }
+}
+
 /// The events of a node from the moment on at which it was asked for them. A slow listener misses
 /// the oldest ones, and is told how many, so that it costs the node nothing.
 #[derive(Debug)]
@@ -104,22 +181,37 @@ impl Events {
     }
 }
 
-/// Where a node tells its events.
-#[derive(Clone, Debug)]
-pub(crate) struct EventSender(broadcast::Sender<NodeEvent>);
+/// Where a node tells its events, and counts them.
+#[derive(Debug)]
+pub(crate) struct EventSender {
+    sender: broadcast::Sender<NodeEvent>,
+    /// In the order of [`NodeEvent::NAMES`].
+    counts: [AtomicU64; NodeEvent::NAMES.len()],
+}
 
 impl EventSender {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(EVENTS))
+        let counts = [const { AtomicU64::new(0) }; NodeEvent::NAMES.len()];
+        Self { sender: broadcast::Sender::new(EVENTS), counts }
     }
 
     pub(crate) fn tell(&self, event: NodeEvent) {
+        let mut named = NodeEvent::NAMES.iter().zip(&self.counts);
+        if let Some((_, count)) = named.find(|(name, _)| **name == event.name()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         // Nobody listening is the usual case.
-        drop(self.0.send(event));
+        drop(self.sender.send(event));
     }
 
     pub(crate) fn listen(&self) -> Events {
-        Events { receiver: self.0.subscribe(), is_over: false }
+        Events { receiver: self.sender.subscribe(), is_over: false }
+    }
+
+    /// How often each kind of event was told.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        NodeEvent::NAMES.into_iter().zip(counts)
     }
 }
 

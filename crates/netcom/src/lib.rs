@@ -69,11 +69,14 @@ mod connection;
 mod data_dir;
 mod data_use;
 mod error;
+mod event_log;
 mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
+mod links;
 mod machine;
+mod metrics;
 mod node;
 mod proto;
 mod request;
@@ -103,21 +106,25 @@ pub use netcom_transport::{
 
 pub use crate::{
     access::Access,
-    commander::{
-        Commander, Counters, LinkSummary, PeerInfo, SessionInfo, SessionState, StreamInfo,
-    },
-    config::{DataDirUse, Limits, Links},
+    commander::{Commander, Counters, PeerInfo, SessionInfo, SessionState, StreamInfo},
+    config::{DataDirUse, Limits, Links, ParseLinksError},
     connection::{Connection, Datagrams, IncomingStreams, Path, PathKind},
     data_dir::{DataDir, DataDirError, DataDirLock},
     data_use::DataUse,
     error::{ConnectError, CreateError, DiscoverError, ListenError},
+    event_log::{EventLog, EventLogConfig, EventLogError},
     events::{Events, NodeEvent},
     keys::{
         Armor, ArmorError, Device, EnrollError, IdentityInfo, IdentityStore, InvitationCode,
         InvitationCodeError, KeyFileError, Passphrase, PassphraseError, Renewed, Revoked, Rotated,
         generate_key,
     },
-    node::{ConnectBuilder, Incoming, NetworkNode, Node, NodeBuilder, NodeInfo},
+    links::{LinkRole, LinkSummary},
+    metrics::{MetricsConfig, MetricsError},
+    node::{
+        ConnectBuilder, DialOutcome, Explanation, Incoming, NetworkNode, Node, NodeBuilder,
+        NodeInfo, SourceAnswer,
+    },
     request::{RequestError, RequestOptions},
     service::{HandlerError, Request, ServeError, Service, ServiceHandle, Visitor, XAuth},
     stream::{

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::{
-    nodes::{Access, Expose, Forward, Listen, Perf, PerfLink, Ping, Pipe, Request, Serve},
+    nodes::{
+        Access, Doctor, Explain, Expose, Forward, Listen, Perf, PerfLink, Ping, Pipe, Request,
+        Serve,
+    },
     transfers::{Receive, Send},
 };
 
@@ -36,12 +39,22 @@ pub(crate) struct Global {
     /// How far to look for others and to show oneself: off, host, lan or global
     #[arg(long, global = true, value_name = "SCOPE")]
     pub(crate) discovery: Option<String>,
+    /// How many links to use where several ways lead to a node: auto, single or standby
+    #[arg(long, global = true, value_name = "POLICY")]
+    pub(crate) links: Option<String>,
     /// Say no more than needed
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Log to stderr; twice for more (NETCOM_LOG takes a filter)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Log to this file in place of stderr, at least as much as -v does
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Write the keys of this run's links to the file that SSLKEYLOGFILE names, for packet
+    /// analysers: whoever reads it can read everything those links carry
+    #[arg(long, global = true)]
+    pub(crate) key_log: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +74,10 @@ pub(crate) enum Command {
     Sessions(Sessions),
     /// Measure the way to a node, one reply after the other
     Ping(Ping),
+    /// Tell whom a target means, where it was found and how it is reached, or why not
+    Explain(Explain),
+    /// Look for what keeps nodes from working here, and tell what helps
+    Doctor(Doctor),
     /// Send a request and print the answer
     Request(Request),
     /// Join stdin and stdout with those of another pipe

@@ -10,6 +10,15 @@ pub(crate) struct Serve {
     /// Listen on this multiaddr; may be repeated
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
+    /// Give figures out at http://IP:PORT/metrics, for Prometheus; a loopback address
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Let other machines read them, too
+    #[arg(long)]
+    pub(crate) metrics_open: bool,
+    /// Write what happens to this file, one JSON object a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) event_log: Option<PathBuf>,
 }
 
 /// Who may use what a node offers, beside its own entity.
@@ -65,6 +74,21 @@ pub(crate) struct Ping {
     /// Wait this many seconds between two
     #[arg(long, short, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub(crate) interval: f64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Somebody to reach too: a NetID, PeerId, petname, ticket or multiaddr ending in /p2p
+    pub(crate) target: Option<String>,
+    /// Give one check up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) timeout: f64,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,8 @@
 //! `netcom listen`, and what every command that waits for others has in common.
 
-use std::{io, io::Write, path::Path, sync::Arc, time::Duration};
+use std::{io, io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use netcom::Node;
+use netcom::{EventLog, EventLogConfig, MetricsConfig, MetricsError, Node};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,7 +11,7 @@ use crate::{
     args::Listen,
     context::Context,
     control,
-    failure::{Failure, Outcome},
+    failure::{Exit, Failure, Outcome},
     nodes::{self, Kind, Serving},
     transfer::{Folder, Place, Receiver},
 };
@@ -21,6 +21,8 @@ pub(crate) struct Foreground {
     pub(crate) node: Node,
     pub(crate) serving: Serving,
     control: Option<control::Server>,
+    event_log: Option<EventLog>,
+    metrics: Option<SocketAddr>,
 }
 
 /// How long streams may take to end when the node is told to.
@@ -50,12 +52,14 @@ impl Foreground {
     pub(crate) async fn start(context: &Context, kind: Kind) -> Outcome<Self> {
         let serving = nodes::serving(context)?;
         let node = nodes::build(context, kind, &serving.listen).await?;
+        let event_log = log_events(context, &node)?;
+        let metrics = serve_metrics(context, &node).await?;
         let own = context.identity()?.show().ok().and_then(|info| info.peer_id);
         let control = match own == Some(node.peer_id()) {
             true => Some(control::serve(&context.data_dir()?.control_socket(), &node)?),
             false => None,
         };
-        Ok(Self { node, serving, control })
+        Ok(Self { node, serving, control, event_log, metrics })
     }
 
     /// Tells how the node is found. Everything it serves is served by now.
@@ -78,6 +82,7 @@ impl Foreground {
             "netid": self.node.netid().map(|netid| netid.to_string()),
             "addresses": addresses,
             "ticket": ticket,
+            "metrics": self.metrics.map(|address| address.to_string()),
         });
         output.answer(ticket, value)
     }
@@ -86,7 +91,40 @@ impl Foreground {
         drop(self.control);
         self.node.drain(DRAIN).await;
         self.node.close().await;
+        if let Some(log) = self.event_log {
+            log.ended().await;
+        }
     }
+}
+
+/// Writes what happens into a file, where the settings say so.
+fn log_events(context: &Context, node: &Node) -> Outcome<Option<EventLog>> {
+    let Some(path) = &context.settings.event_log.value else { return Ok(None) };
+    let log = node.log_events(EventLogConfig::new(path));
+    log.map(Some).map_err(|error| {
+        Failure::from_error(Exit::Failure, error.code(), &error)
+            .hint("--event-log with a file in a folder of yours")
+    })
+}
+
+/// Gives figures out, where the settings say so.
+async fn serve_metrics(context: &Context, node: &Node) -> Outcome<Option<SocketAddr>> {
+    let Some(text) = &context.settings.metrics.value else { return Ok(None) };
+    let address: SocketAddr = text.parse().map_err(|_| {
+        let message = format!("{text:?} is no address for metrics");
+        Failure::new(Exit::Usage, "bad_metrics", message).hint("--metrics 127.0.0.1:9464")
+    })?;
+    let config = MetricsConfig::new(address).open(context.settings.metrics_open.value);
+    let served = node.serve_metrics(config).await.map_err(|error| {
+        let hint = error.hint().map(|address| format!("--metrics {address}"));
+        let hint = match error {
+            MetricsError::Open { .. } => hint.map(|it| format!("{it}, or --metrics-open too")),
+            _ => hint,
+        };
+        Failure::from_error(Exit::Failure, error.code(), &error).hint_if(hint)
+    })?;
+    context.output.talk(format_args!("metrics at http://{served}/metrics"));
+    Ok(Some(served))
 }
 
 /// Waits for the signal that ends a foreground command.

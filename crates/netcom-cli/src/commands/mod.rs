@@ -2,9 +2,12 @@
 
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod enroll;
+pub(crate) mod explain;
 pub(crate) mod id;
 pub(crate) mod invite;
+mod links;
 pub(crate) mod listen;
 pub(crate) mod names;
 pub(crate) mod perf;

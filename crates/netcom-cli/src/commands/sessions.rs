@@ -5,6 +5,7 @@ use std::time::Duration;
 use netcom::Rate;
 use serde_json::{Value, json};
 
+use super::links::link_line;
 use crate::{
     args::Sessions,
     context::{Context, rate},
@@ -31,6 +32,7 @@ pub(crate) async fn status(context: &Context) -> Outcome {
     }
     lines.push(format!("sessions  {} of at most {}", status["sessions"], limits["sessions"]));
     let peers = client.ask("peers", json!({}), WITHIN).await?["peers"].take();
+    let links = client.ask("links", json!({}), WITHIN).await?["links"].take();
     for peer in peers.as_array().into_iter().flatten() {
         let amount = |name: &str| bytes(peer[name].as_u64().unwrap_or(0));
         let (sent, received) = (amount("bytes_sent"), amount("bytes_received"));
@@ -38,12 +40,17 @@ pub(crate) async fn status(context: &Context) -> Outcome {
             "peer      {}  {sent} sent, {received} received",
             text(&peer["peer_id"])
         ));
+        let its = links.as_array().into_iter().flatten();
+        for link in its.filter(|link| link["peer_id"] == peer["peer_id"]) {
+            lines.push(format!("link      {}", link_line(link)));
+        }
     }
     if counters["panics_total"] != json!(0) {
         lines.push(format!("panics    {}: please report them", counters["panics_total"]));
     }
     let mut value = status;
     value["peers"] = peers;
+    value["links"] = links;
     value["running"] = json!(true);
     value["limits"] = limits;
     value["counters"] = counters;
@@ -78,16 +85,7 @@ async fn list(context: &Context) -> Outcome {
         ));
         for link in links["links"].as_array().unwrap_or(&none) {
             if link["session"] == session["session"] {
-                let use_now = match (&link["is_active"], &link["is_suspect"]) {
-                    (_, Value::Bool(true)) => "does not answer",
-                    (Value::Bool(true), _) => "in use",
-                    _ => "stands by",
-                };
-                lines.push(format!(
-                    "  {} {} {use_now}",
-                    text(&link["kind"]),
-                    text(&link["remote"])
-                ));
+                lines.push(format!("  {}", link_line(link)));
             }
         }
     }

@@ -15,6 +15,7 @@ pub(crate) use self::{
     client::Client,
     framed::{FramedSink, FramedSource},
     server::{Server, serve},
+    view::explanation,
 };
 
 /// A question or an answer has at most this many bytes.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use netcom::{Connection, Node, RequestOptions, Target};
+use netcom::{Connection, Links, Node, RequestOptions, Target, TargetError};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     errors,
-    failure::{Failure, Outcome},
+    failure::{Exit, Failure, Outcome},
     nodes::{self, PathView},
     output::versioned,
     transfer::{Sink, Source, TransferError},
@@ -168,17 +168,12 @@ async fn answer(
             let link = number("link").ok_or_else(|| usage("link is missing"))?;
             json!({ "closed": usize::from(commander.close_link(id, link)) })
         }
+        "explain" => {
+            let told = node.explain(read_target(needs("target")?)?, within).await;
+            super::view::explanation(&told)
+        }
         "reach" => {
-            let target: Target = needs("target")?.parse().map_err(|error| {
-                Failure::from_error(crate::failure::Exit::Usage, "bad_target", &error)
-            })?;
-            let connecting = node.connect_with(target).timeout(within).connect().await;
-            let reached = connecting.map_err(|error| errors::connect(&error))?;
-            let result = json!({
-                "peer_id": reached.peer_id().to_string(),
-                "netid": reached.netid().map(|netid| netid.to_string()),
-                "path": PathView::of(&reached),
-            });
+            let (reached, result) = reach(question, node, within).await?;
             *connection = Some(reached);
             result
         }
@@ -280,6 +275,29 @@ async fn request(
         }
         Err(error) => sink.fail(&errors::request(&error), error.is_retryable()).await,
     }
+}
+
+/// Connects as the question says, and tells to whom and how.
+async fn reach(question: &Value, node: &Node, within: Duration) -> Outcome<(Connection, Value)> {
+    let text = |name: &str| question.get(name).and_then(Value::as_str);
+    let target = read_target(text("target").ok_or_else(|| usage("target is missing"))?)?;
+    let mut connecting = node.connect_with(target).timeout(within);
+    if let Some(links) = text("links") {
+        let links = links.parse::<Links>();
+        connecting = connecting.links(links.map_err(|error| usage(&error.to_string()))?);
+    }
+    let reached = connecting.connect().await.map_err(|error| errors::connect(&error))?;
+    let result = json!({
+        "peer_id": reached.peer_id().to_string(),
+        "netid": reached.netid().map(|netid| netid.to_string()),
+        "path": PathView::of(&reached),
+    });
+    Ok((reached, result))
+}
+
+fn read_target(text: &str) -> Outcome<Target> {
+    text.parse()
+        .map_err(|error: TargetError| Failure::from_error(Exit::Usage, "bad_target", &error))
 }
 
 fn usage(message: &str) -> Failure {

@@ -1,9 +1,14 @@
 //! Commander's answers as JSON.
 
-use netcom::Commander;
+use std::time::Duration;
+
+use netcom::{Commander, Explanation, LinkSummary};
 use serde_json::{Value, json};
 
-use crate::nodes::link_name;
+use crate::{
+    errors,
+    nodes::{PathView, link_name},
+};
 
 pub(super) fn peers(commander: &Commander) -> Value {
     let peers = commander.peers();
@@ -35,6 +40,7 @@ pub(super) fn sessions(commander: &Commander) -> Value {
             "bytes_sent": session.bytes_sent,
             "bytes_received": session.bytes_received,
             "bytes_repeated": session.bytes_repeated,
+            "bytes_resent": session.bytes_resent,
             "bytes_unacknowledged": session.bytes_unacknowledged,
         })
     });
@@ -42,25 +48,71 @@ pub(super) fn sessions(commander: &Commander) -> Value {
 }
 
 pub(super) fn links(commander: &Commander) -> Value {
-    let links = commander.links();
-    let links = links.iter().map(|link| {
+    json!({ "links": commander.links().iter().map(link).collect::<Vec<_>>() })
+}
+
+fn link(link: &LinkSummary) -> Value {
+    json!({
+        "session": link.session,
+        "link": link.id,
+        "peer_id": link.peer_id.to_string(),
+        "kind": link_name(link.kind),
+        "is_dialer": link.is_dialer,
+        "is_active": link.is_active,
+        "is_suspect": link.is_suspect,
+        "role": link.role.as_str(),
+        "reason": link.reason,
+        "local": link.local.as_ref().map(ToString::to_string),
+        "remote": link.remote.as_ref().map(ToString::to_string),
+        "rtt_us": link.rtt.map(micros),
+        "least_rtt_us": link.least_rtt.map(micros),
+        "age_seconds": link.age.as_secs(),
+        "bytes_sent": link.bytes_sent,
+        "bytes_received": link.bytes_received,
+        "bytes_in_flight": link.bytes_in_flight,
+        "bytes_resent": link.bytes_resent,
+        "packets_sent": link.packets_sent,
+        "packets_lost": link.packets_lost,
+    })
+}
+
+/// What was found out about a target.
+pub(crate) fn explanation(told: &Explanation) -> Value {
+    let sources = told.sources.iter().map(|answer| {
+        let nodes = answer.nodes.iter().map(|(peer, addresses)| {
+            json!({ "peer_id": peer.to_string(), "addresses": texts(addresses) })
+        });
+        json!({ "source": answer.source, "nodes": nodes.collect::<Vec<_>>() })
+    });
+    let dials = told.dials.iter().map(|dial| {
         json!({
-            "session": link.session,
-            "link": link.id,
-            "peer_id": link.peer_id.to_string(),
-            "kind": link_name(link.kind),
-            "is_dialer": link.is_dialer,
-            "is_active": link.is_active,
-            "is_suspect": link.is_suspect,
-            "local": link.local.as_ref().map(ToString::to_string),
-            "remote": link.remote.as_ref().map(ToString::to_string),
-            "rtt_us": link.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
-            "age_seconds": link.age.as_secs(),
-            "bytes_sent": link.bytes_sent,
-            "bytes_received": link.bytes_received,
+            "peer_id": dial.peer_id.to_string(),
+            "address": dial.address.to_string(),
+            "source": dial.source,
+            "kind": dial.kind.map(link_name),
+            "took_us": dial.took.map(micros),
+            "failure": dial.failure,
         })
     });
-    json!({ "links": links.collect::<Vec<_>>() })
+    let mut value = json!({
+        "target": told.target,
+        "kind": told.kind,
+        "netid": told.netid.map(|netid| netid.to_string()),
+        "peer_id": told.peer_id.map(|peer| peer.to_string()),
+        "sources": sources.collect::<Vec<_>>(),
+        "dials": dials.collect::<Vec<_>>(),
+        "is_udp_blocked": told.is_udp_blocked(),
+        "links": told.links.iter().map(link).collect::<Vec<_>>(),
+        "path": told.path.clone().and_then(PathView::from_path),
+    });
+    if let Some(error) = &told.error {
+        value["error"] = errors::connect(error).to_json()["error"].take();
+    }
+    value
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn streams(commander: &Commander) -> Value {

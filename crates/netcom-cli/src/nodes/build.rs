@@ -95,6 +95,12 @@ fn reach(context: &Context, mut builder: NodeBuilder) -> Outcome<NodeBuilder> {
     if let Some(scope) = &context.settings.discovery.value {
         builder = builder.discovery(naming::scope(scope)?);
     }
+    if let Some(links) = context.links()? {
+        builder = builder.links(links);
+    }
+    if context.key_log {
+        builder = builder.key_log(true);
+    }
     if let Some(registry) = env::var_os(REGISTRY_DIR).filter(|path| !path.is_empty()) {
         builder = builder.registry(registry);
     }

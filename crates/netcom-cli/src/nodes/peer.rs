@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use netcom::{Connection, LinkKind, Node, PathKind, RequestOptions, Target};
+use netcom::{Connection, LinkKind, Links, Node, PathKind, RequestOptions, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::timeout;
@@ -55,7 +55,10 @@ impl Peer {
     ) -> Outcome<Self> {
         let socket = context.directory().join("control.sock");
         match Client::connect(&socket).await? {
-            Some(client) => Self::through(client, target, within).await,
+            Some(client) => {
+                let links = context.links()?;
+                Self::through(client, target, within, links).await
+            }
             None => {
                 let node = build::client(context).await?;
                 let reached = Self::with(node.clone(), target, within).await;
@@ -68,10 +71,16 @@ impl Peer {
     }
 
     /// Reaches a node through the running one.
-    async fn through(mut client: Client, target: &Target, within: Duration) -> Outcome<Self> {
+    async fn through(
+        mut client: Client,
+        target: &Target,
+        within: Duration,
+        links: Option<Links>,
+    ) -> Outcome<Self> {
         let parameters = json!({
             "target": target.to_string(),
             "timeout_ms": u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+            "links": links.map(|links| links.to_string()),
         });
         let answer = client.ask("reach", parameters, within).await?;
         let text = |name: &str| answer.get(name).and_then(|it| it.as_str()).map(str::to_owned);
@@ -209,7 +218,11 @@ fn no_answer(within: Duration) -> Failure {
 impl PathView {
     /// How a connection reaches its peer; `None` while no link works.
     pub(crate) fn of(connection: &Connection) -> Option<Self> {
-        let path = connection.path();
+        Self::from_path(connection.path())
+    }
+
+    /// The same for a path that is known; `None` while no link works.
+    pub(crate) fn from_path(path: netcom::Path) -> Option<Self> {
         let link = path.link?;
         let text = |address: Option<netcom::Multiaddr>| address.map(|it| it.to_string());
         Some(Self {

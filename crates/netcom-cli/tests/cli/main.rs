@@ -8,6 +8,7 @@ mod directories;
 mod directory_server;
 mod nodes;
 mod offline;
+mod seeing;
 mod support;
 mod transfers;
 mod watch;

@@ -114,6 +114,8 @@ pub(crate) struct Traffic {
     pub(crate) useless: u64,
     pub(crate) fresh: u64,
     pub(crate) repeated: u64,
+    /// Bytes of streams to be sent again, because it is not known that they arrived.
+    pub(crate) resent: u64,
     /// Times the set of links changed.
     pub(crate) link_events: u64,
 }

@@ -375,6 +375,7 @@ impl Link {
             held.is_moved = true;
             items.push(held.item);
         }
+        self.bytes_resent += (bytes - left) as u64;
         items
     }
 }

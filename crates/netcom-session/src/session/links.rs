@@ -331,7 +331,9 @@ impl Link {
         self.frames_in_flight = 0;
         self.bytes_in_flight = 0;
         let held = self.tx.iter_mut().flat_map(|lane| lane.held.drain(..));
-        held.filter(|held| !held.is_moved).map(|held| held.item).collect()
+        let taken: Vec<_> = held.filter(|held| !held.is_moved).map(|held| held.item).collect();
+        self.bytes_resent += taken.iter().map(Item::bytes).sum::<usize>() as u64;
+        taken
     }
 }
 

@@ -47,6 +47,7 @@ impl Core {
 
     /// A stored frame did not arrive, or nobody knows.
     pub(crate) fn lost(&mut self, item: Item) {
+        self.traffic.resent += item.bytes() as u64;
         match item {
             Item::Data { stream, flow, piece, .. } => {
                 let send = self.streams.get_mut(&stream).and_then(|s| s.send_existing(flow));

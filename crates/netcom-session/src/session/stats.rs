@@ -25,6 +25,8 @@ pub struct Stats {
     pub received_bytes: u64,
     /// Bytes of streams received again.
     pub repeated_bytes: u64,
+    /// Bytes of streams to be sent again, because nobody knows that they arrived.
+    pub resent_bytes: u64,
     /// Frames received.
     pub received_frames: u64,
     /// Frames received that changed nothing.
@@ -63,6 +65,8 @@ pub struct LinkStats {
     pub bytes_sent: u64,
     /// Bytes of stream data received.
     pub bytes_received: u64,
+    /// Bytes of stream data sent on it that went to another link too, because it did not answer.
+    pub bytes_resent: u64,
 }
 
 impl Session {
@@ -79,6 +83,7 @@ impl Session {
             sent_bytes: core.traffic.sent,
             received_bytes: core.traffic.fresh,
             repeated_bytes: core.traffic.repeated,
+            resent_bytes: core.traffic.resent,
             received_frames: core.traffic.frames,
             useless_frames: core.traffic.useless,
             dropped_datagrams: core.datagrams.dropped,
@@ -103,6 +108,7 @@ impl Session {
                 bytes_in_flight: link.bytes_in_flight,
                 bytes_sent: link.bytes_sent,
                 bytes_received: link.bytes_received,
+                bytes_resent: link.bytes_resent,
             }
         })
     }

@@ -251,6 +251,9 @@ fn false_suspicion_repeats_at_most_256_kib_and_returns() {
         assert!(repeated <= 256 << 10, "{repeated}");
         assert!(!scene.saw(side, is_end));
     }
+    let session = scene.pair.session(A, scene.handle);
+    let resent: u64 = session.links().map(|link| link.bytes_resent).sum();
+    assert!(resent > 0 && resent == session.stats().resent_bytes, "{resent}");
 }
 
 #[test]

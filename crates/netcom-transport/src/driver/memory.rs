@@ -75,7 +75,7 @@ impl MemoryLink {
         let wakeup = Arc::new(Wakeup::default());
         let driver = run(self, Arc::clone(&client), Arc::clone(&wakeup));
         spawn(driver, client, counters);
-        LinkDriver { wakeup, inline: None }
+        LinkDriver { wakeup, inline: None, quic: None }
     }
 }
 

@@ -49,6 +49,20 @@ pub struct LinkDriver {
     pub(crate) wakeup: Arc<Wakeup>,
     /// Weak, so that the socket closes with the driver and not with the last of these.
     pub(crate) inline: Option<Weak<dyn Inline>>,
+    /// What carries the link, if it counts packets. Its driver closes it, whoever holds it.
+    pub(crate) quic: Option<quinn::Connection>,
+}
+
+/// What the transport of a link counted of its packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PacketStats {
+    /// Packets sent, those sent again included.
+    pub sent: u64,
+    /// Packets of those that were given up as lost.
+    pub lost: u64,
+    /// The longest payload that packets carry now.
+    pub mtu: u16,
 }
 
 /// Writing from the caller's own thread.
@@ -85,6 +99,15 @@ impl LinkDriver {
     /// any more. [`LinkClient::lost`] follows.
     pub fn abort(&self) {
         self.wakeup.abort();
+    }
+
+    /// What the transport counted of its packets; `None` where it does not tell, as over TCP,
+    /// where the system's kernel counts.
+    #[must_use]
+    pub fn packets(&self) -> Option<PacketStats> {
+        let path = self.quic.as_ref()?.stats().path;
+        let (sent, lost) = (path.sent_packets, path.lost_packets);
+        Some(PacketStats { sent, lost, mtu: path.current_mtu })
     }
 }
 

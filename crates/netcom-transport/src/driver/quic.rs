@@ -147,9 +147,10 @@ impl QuicLink {
     /// Hands the link to a session.
     pub(crate) fn start(self, client: Arc<dyn LinkClient>, counters: Arc<Counters>) -> LinkDriver {
         let wakeup = Arc::new(Wakeup::default());
+        let quic = Some(self.connection.0.clone());
         let driver = run(self, Arc::clone(&client), Arc::clone(&wakeup));
         spawn(driver, client, counters);
-        LinkDriver { wakeup, inline: None }
+        LinkDriver { wakeup, inline: None, quic }
     }
 }
 

@@ -89,7 +89,7 @@ impl TcpLink {
         let inline: Weak<dyn Inline> = Arc::downgrade(&shared) as Weak<_>;
         drop(shared);
         spawn(driver.run(), client, counters);
-        LinkDriver { wakeup, inline: Some(inline) }
+        LinkDriver { wakeup, inline: Some(inline), quic: None }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Describing a node, and making it.
 
 use std::{
+    env,
+    ffi::OsString,
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -41,6 +45,7 @@ use crate::{
     error::{CreateError, ListenError},
     events::{EventSender, NodeEvent},
     keys::{IdentityStore, Issuer, Passphrase, ProcessKeys, try_generate_key},
+    metrics::Totals,
     service::Services,
     session::{Sessions, SessionsSpec},
 };
@@ -77,6 +82,7 @@ pub struct NodeBuilder {
     passphrase: Option<Passphrase>,
     limits: Limits,
     links: Links,
+    key_log: bool,
     access: Option<Access>,
     metadata: Metadata,
     is_local: bool,
@@ -184,6 +190,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Writes the keys of the node's links to the file that `SSLKEYLOGFILE` names, for packet
+    /// analysers. Whoever reads that file can read all that those links carry, so this is for
+    /// looking at one's own traffic, and says so in the log. Default: off.
+    #[must_use]
+    pub fn key_log(mut self, is_on: bool) -> Self {
+        self.key_log = is_on;
+        self
+    }
+
     /// Sets who may use the node at all. Default: everyone.
     #[must_use]
     pub fn access(mut self, access: impl Into<Access>) -> Self {
@@ -274,9 +289,12 @@ impl NodeBuilder {
         if self.role == Role::Client && !self.listen.is_empty() {
             return Err(ListenError::Client.into());
         }
+        if self.key_log {
+            check_key_log(env::var_os(KEY_LOG_VARIABLE))?;
+        }
         let scope = match self.scope {
             Some(scope) => scope,
-            None => scope_of(std::env::var_os(SCOPE_VARIABLE))?,
+            None => scope_of(env::var_os(SCOPE_VARIABLE))?,
         };
         let scope = if self.is_local { scope.min(Scope::Lan) } else { scope };
         let builder = self.clone();
@@ -391,6 +409,7 @@ impl NodeBuilder {
         let mut config = TransportConfig::new(key.clone());
         config.representations.clone_from(&shown);
         config.limits = self.limits.handshakes.clone();
+        config.key_log = self.key_log;
         let (transport, links) = Transport::new(config)?;
         let services = Services::new(shown.iter().map(Representation::netid).collect());
         if let Some(access) = &self.access {
@@ -433,6 +452,7 @@ impl NodeBuilder {
             shown: RwLock::new(shown),
             peers: Mutex::new(Peers::default()),
             events: EventSender::new(),
+            totals: Totals::default(),
             incoming: Queue::default(),
             changed: Notify::new(),
             moves: Moves::default(),
@@ -510,6 +530,23 @@ impl Watch {
         self.0.lock().take()
     }
 }
+
+/// Whether keys of links can be written, which is told to whoever runs the node.
+fn check_key_log(variable: Option<OsString>) -> Result<(), CreateError> {
+    let path = variable.filter(|path| !path.is_empty()).ok_or(CreateError::KeyLogUnnamed)?;
+    let path = PathBuf::from(path);
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    opened.map_err(|source| CreateError::KeyLog { path: path.clone(), source })?;
+    tracing::warn!(
+        target: "netcom::setup",
+        path = %path.display(),
+        "Keys of links are written: whoever reads the file can read all they carry"
+    );
+    Ok(())
+}
+
+/// Names the file for keys of links, as for other programs.
+const KEY_LOG_VARIABLE: &str = "SSLKEYLOGFILE";
 
 /// What the node runs under, and what was found in its data directory.
 struct Opened {

@@ -9,7 +9,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use netcom_discovery::{Named, names::Resolved};
-use netcom_identity::{MAX_DELEGATIONS, Multiaddr, NetId, PeerId, Petname, Target};
+use netcom_identity::{
+    MAX_DELEGATIONS, Multiaddr, NetId, PeerId, Petname, RepresentationError, Target,
+};
 use netcom_session::{Code, LinkKind, State};
 use netcom_transport::Link;
 use tokio::time::Instant;
@@ -69,7 +71,30 @@ pub(crate) struct Wanted {
     pub(crate) hints: Vec<(PeerId, Vec<Multiaddr>)>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            needs: Needs::default(),
+            timeout: Duration::from_secs(15),
+            lookup: Duration::from_secs(3),
+            failover: false,
+            link: None,
+            links: None,
+        }
+    }
+}
+
 impl Wanted {
+    /// Checks that who is at the other end of a link speaks for the entity, if one is wanted.
+    pub(crate) fn check(&self, link: &Link) -> Result<(), (NetId, RepresentationError)> {
+        let Some(netid) = self.netid else { return Ok(()) };
+        let most = usize::from(self.delegations);
+        let chains = link.representations().iter().filter(|chain| chain.delegations() <= most);
+        let lowest = Some(self.lowest_sequence);
+        let proven = netid.represented_by(&link.peer(), chains, unix_now(), lowest);
+        proven.map(drop).map_err(|source| (netid, source))
+    }
+
     /// Whether the entity takes back proofs that others may still count, so that who was let in by
     /// one has to be asked again.
     fn is_narrowed(&self) -> bool {
@@ -87,15 +112,7 @@ impl Wanted {
 
 impl ConnectBuilder {
     pub(crate) fn new(handle: Arc<Handle>, target: Target) -> Self {
-        let options = Options {
-            needs: Needs::default(),
-            timeout: Duration::from_secs(15),
-            lookup: Duration::from_secs(3),
-            failover: false,
-            link: None,
-            links: None,
-        };
-        Self { handle, target, options }
+        Self { handle, target, options: Options::default() }
     }
 
     /// Reaches only a node that says it offers a service of this name. Default: any node.
@@ -201,7 +218,7 @@ impl Failover for Mover {
 impl Shared {
     /// Says whom a target means: a literal, else the petname book, else the directory of its
     /// suffix, else whoever vouches for a domain.
-    async fn resolve(&self, target: Target) -> Result<Wanted, ConnectError> {
+    pub(crate) async fn resolve(&self, target: Target) -> Result<Wanted, ConnectError> {
         let mut wanted = Wanted {
             target,
             peer: None,

@@ -81,12 +81,19 @@ impl SessionHooks for Hooks {
         true
     }
 
+    fn happened(&self, event: NodeEvent) {
+        if let Some(node) = self.node() {
+            node.events.tell(event);
+        }
+    }
+
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed) {
         let Some(node) = self.node() else { return };
         let peer = session.peer();
         node.detached.lock().remove(&session.key());
         node.renewed.lock().remove(&session.key());
         node.peers.lock().add_data_use(peer, DataUse::of(session));
+        node.totals.add_ended(session);
         if is_about_the_node(closed) {
             node.peers.lock().note_failure(peer, Instant::now());
         }

@@ -4,6 +4,7 @@ mod builder;
 mod candidates;
 mod connect;
 mod discover;
+mod explain;
 mod handle;
 mod hooks;
 mod incoming;
@@ -20,7 +21,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use netcom_discovery::{Named, Scope};
@@ -29,7 +30,11 @@ use netcom_identity::{
 };
 
 pub use self::{
-    builder::NodeBuilder, connect::ConnectBuilder, discover::NodeInfo, incoming::Incoming,
+    builder::NodeBuilder,
+    connect::ConnectBuilder,
+    discover::NodeInfo,
+    explain::{DialOutcome, Explanation, SourceAnswer},
+    incoming::Incoming,
 };
 pub(crate) use self::{handle::Handle, shared::Shared};
 use crate::{
@@ -37,7 +42,9 @@ use crate::{
     commander::Commander,
     connection::Connection,
     error::{ConnectError, CreateError, DiscoverError, ListenError},
+    event_log::{EventLog, EventLogConfig, EventLogError},
     events::{Events, NodeEvent},
+    metrics::{MetricsConfig, MetricsError},
     service::{HandlerError, Request, ServeError, Service, ServiceHandle},
 };
 
@@ -211,6 +218,13 @@ impl Node {
         self.shared().resolve_name(target.into()).await
     }
 
+    /// Finds out whom a target means, who knows where that is, what comes of dialling each address,
+    /// and which links a session with it has and why; connects for that, within about that time.
+    /// What goes wrong is part of the answer. Cancel safe.
+    pub async fn explain(&self, target: impl Into<Target>, within: Duration) -> Explanation {
+        self.shared().explain(target.into(), within).await
+    }
+
     /// A connection with options.
     pub fn connect_with(&self, target: impl Into<Target>) -> ConnectBuilder {
         ConnectBuilder::new(Arc::clone(&self.handle), target.into())
@@ -277,6 +291,26 @@ impl Node {
     #[must_use]
     pub fn commander(&self) -> Commander {
         Commander::new(Arc::clone(&self.handle))
+    }
+
+    /// Gives the node's figures out at `http://ADDRESS/metrics`, in the text form that Prometheus
+    /// reads, until the node closes. Returns the address with the port it got. No figure tells with
+    /// whom the node speaks.
+    ///
+    /// # Errors
+    /// [`MetricsError`] if the address cannot be had, or others reach it and nobody said they may.
+    pub async fn serve_metrics(&self, config: MetricsConfig) -> Result<SocketAddr, MetricsError> {
+        self.shared().serve_metrics(config).await
+    }
+
+    /// Writes what happens from now on into a file, one JSON object a line, until the node is
+    /// closed. Opens the file at once. The node waits for no write: what the file cannot take is
+    /// counted, in the log itself and in the metrics.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn log_events(&self, config: EventLogConfig) -> Result<EventLog, EventLogError> {
+        self.shared().log_events(config)
     }
 
     /// Takes no new work: the node is published no more, and peers open no new streams. Returns

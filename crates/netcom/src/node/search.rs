@@ -15,10 +15,7 @@ use super::{
     needs::Offer,
     shared::Shared,
 };
-use crate::{
-    clock::unix_now,
-    error::{ConnectError, reasons},
-};
+use crate::error::{ConnectError, reasons};
 
 /// One search for a node.
 pub(crate) struct Search<'a> {
@@ -298,7 +295,7 @@ impl<'a> Search<'a> {
 }
 
 /// A ticket's text is long, and its node is what was looked for.
-fn not_secret(target: Target) -> Target {
+pub(crate) fn not_secret(target: Target) -> Target {
     match target {
         Target::Ticket(ticket) => Target::PeerId(*ticket.peer_id()),
         target => target,
@@ -322,13 +319,9 @@ async fn dial(
         Ok(link) => link,
         Err(error) => return (candidate, Err(Failure::Dial { peer, error })),
     };
-    let Some(netid) = wanted.netid else { return (candidate, Ok(link)) };
-    let lowest = Some(wanted.lowest_sequence);
-    let most = usize::from(wanted.delegations);
-    let chains = link.representations().iter().filter(|chain| chain.delegations() <= most);
-    match netid.represented_by(&peer, chains, unix_now(), lowest) {
-        Ok(_) => (candidate, Ok(link)),
-        Err(source) => {
+    match wanted.check(&link) {
+        Ok(()) => (candidate, Ok(link)),
+        Err((netid, source)) => {
             tokio::spawn(link.close());
             (candidate, Err(Failure::NotRepresented { peer, netid, source }))
         }

@@ -27,6 +27,7 @@ use crate::{
     data_dir::DataDirLock,
     events::{EventSender, NodeEvent},
     keys::Issuer,
+    metrics::Totals,
     service::Services,
     session::Sessions,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) shown: RwLock<Vec<Representation>>,
     pub(crate) peers: Mutex<Peers>,
     pub(crate) events: EventSender,
+    pub(crate) totals: Totals,
     pub(crate) incoming: Queue,
     /// Something worth publishing changed.
     pub(crate) changed: Notify,

@@ -53,6 +53,11 @@ impl Budget {
         self.spare() < NEWCOMER
     }
 
+    /// What may be charged.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// What is charged now.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)

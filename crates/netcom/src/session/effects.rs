@@ -6,6 +6,8 @@ use bytes::Bytes;
 use netcom_session::{Closed, IncomingStream, InstanceId, LinkId, SessionId, Time};
 use netcom_transport::LinkDriver;
 
+use crate::events::NodeEvent;
+
 /// Collected under the lock, done after it.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
@@ -40,6 +42,8 @@ pub(crate) enum News {
     Unanswered,
     /// Dialling led to another process of the peer.
     Elsewhere,
+    /// Something about a link that the node's listeners are told.
+    Link(NodeEvent),
     /// The peer opened a stream.
     Incoming(IncomingStream),
     /// The peer sent a proof of representation.

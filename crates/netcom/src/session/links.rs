@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use netcom_session::LinkId;
+use netcom_session::{LinkId, LinkStats};
 
 use super::{LinkView, SharedSession, effects::Effects, shared::Inner};
 
@@ -14,12 +14,12 @@ impl SharedSession {
     /// The session's links, in the order in which they came.
     pub(crate) fn links(&self) -> Vec<LinkView> {
         let inner = self.inner.lock();
-        let info = |id| inner.links.iter().find(|entry| entry.id == id).map(|e| &e.info);
-        let views = inner
-            .engine
-            .links()
-            .filter_map(|stats| Some(LinkView { stats, info: Arc::clone(info(stats.id)?) }));
-        views.collect()
+        let view = |stats: LinkStats| {
+            let entry = inner.links.iter().find(|entry| entry.id == stats.id)?;
+            let (info, driver) = (Arc::clone(&entry.info), entry.driver.clone());
+            Some(LinkView { stats, info, driver })
+        };
+        inner.engine.links().filter_map(view).collect()
     }
 
     /// Ends one link in order; the others carry on.

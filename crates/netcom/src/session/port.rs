@@ -41,9 +41,9 @@ impl LinkClient for Port {
 
     fn lost(&self, reason: LinkLoss) {
         self.guard(|| {
-            self.session.with(Effects::default(), |inner, now| {
+            self.session.with_after(Effects::default(), |inner, now, effects| {
                 inner.engine.link_lost(self.link, &reason, now);
-                inner.remove_link(self.link, now);
+                inner.remove_link(self.link, &reason, now, effects);
             });
         });
         self.session.node().drivers.send_modify(|count| *count -= 1);
@@ -88,6 +88,6 @@ impl SharedSession {
 
 impl LinkEntry {
     pub(super) fn new(id: LinkId, info: LinkInfo) -> Self {
-        Self { id, driver: None, info: Arc::new(info), is_ended: false }
+        Self { id, driver: None, info: Arc::new(info), ended: None }
     }
 }

@@ -15,8 +15,8 @@ use std::{
 
 use netcom_identity::{NetId, PeerId, Representation};
 use netcom_session::{
-    Closed, Code, Event, Flow, LinkId, Rate, Session, SessionSpec, State, Stats, StreamId, Time,
-    wire::SessionKey,
+    Closed, Code, Event, Flow, LinkId, LinkLoss, Rate, Session, SessionSpec, State, Stats,
+    StreamId, Time, wire::SessionKey,
 };
 use netcom_transport::LinkDriver;
 use parking_lot::Mutex;
@@ -36,7 +36,10 @@ use super::{
     timer::Timer,
     waiters::{Ticket, Waiters},
 };
-use crate::service::{Services, Visitor};
+use crate::{
+    events::NodeEvent,
+    service::{Services, Visitor},
+};
 
 /// A session that applications and links' drivers share.
 pub(crate) struct SharedSession {
@@ -131,8 +134,8 @@ pub(super) struct LinkEntry {
     /// `None` until the driver has been started.
     pub(super) driver: Option<LinkDriver>,
     pub(super) info: Arc<LinkInfo>,
-    /// It is no part of the session any more, or never was.
-    pub(super) is_ended: bool,
+    /// Why it is no part of the session any more, or never was.
+    pub(super) ended: Option<Code>,
 }
 
 impl SharedSession {
@@ -256,6 +259,7 @@ impl SharedSession {
                     self.end_replacing();
                 }
             }
+            News::Link(event) => sessions.happened(event),
             News::Elsewhere => sessions.elsewhere(self),
             News::Auth(proof) => sessions.auth(self, proof),
             News::Ended(closed) => sessions.ended(self, &closed),
@@ -587,11 +591,15 @@ impl Inner {
                 effects.wakers.extend(self.watchers.all());
             }
             Event::LinkSuspect { link } => {
-                tracing::debug!(peer = %self.spare.remote, %link, "Link does not answer");
+                let peer = self.spare.remote;
+                tracing::debug!(%peer, %link, "Link does not answer");
+                effects.news.push(News::Link(NodeEvent::LinkSuspect { peer, link: link.0 }));
                 effects.wakers.extend(self.watchers.all());
             }
             Event::LinkAnswers { link } => {
-                tracing::debug!(peer = %self.spare.remote, %link, "Link answers again");
+                let peer = self.spare.remote;
+                tracing::debug!(%peer, %link, "Link answers again");
+                effects.news.push(News::Link(NodeEvent::LinkAnswers { peer, link: link.0 }));
                 effects.wakers.extend(self.watchers.all());
             }
             Event::LinkWanted => effects.news.push(News::LinkWanted),
@@ -619,12 +627,22 @@ impl Inner {
 
     fn attached(&mut self, link: LinkId, effects: &mut Effects) {
         let is_new = !std::mem::replace(&mut self.was_attached, true);
-        let by_dial = self.engine.links().any(|stats| stats.id == link && stats.is_dialer);
+        let stats = self.engine.links().find(|stats| stats.id == link);
+        let by_dial = stats.is_some_and(|stats| stats.is_dialer);
         let bound = self.engine.bound_to();
         self.attach_failure = None;
         self.detached_since = None;
         self.is_elsewhere = false;
         effects.news.push(News::Attached { is_new, by_dial, bound });
+        if let Some(stats) = stats {
+            let entry = self.links.iter().find(|entry| entry.id == link);
+            effects.news.push(News::Link(NodeEvent::LinkUp {
+                peer: self.spare.remote,
+                link: link.0,
+                kind: stats.kind,
+                remote: entry.and_then(|entry| entry.info.remote.clone()),
+            }));
+        }
         effects.wakers.extend(self.watchers.all());
     }
 
@@ -636,7 +654,7 @@ impl Inner {
             effects.news.push(News::Elsewhere);
         }
         for entry in self.links.iter_mut().filter(|entry| entry.id == link) {
-            entry.is_ended = true;
+            entry.ended = Some(code);
             if code == Code::LINK_LOST {
                 effects.given_up.extend(entry.driver.clone());
             }
@@ -659,15 +677,25 @@ impl Inner {
     }
 
     /// A link's transport is gone.
-    pub(super) fn remove_link(&mut self, id: LinkId, now: Time) {
-        self.links.retain(|entry| entry.id != id);
+    pub(super) fn remove_link(
+        &mut self,
+        id: LinkId,
+        loss: &LinkLoss,
+        now: Time,
+        effects: &mut Effects,
+    ) {
+        for entry in self.links.extract_if(.., |entry| entry.id == id) {
+            let code = entry.ended.unwrap_or_else(|| loss.code());
+            let peer = self.spare.remote;
+            effects.news.push(News::Link(NodeEvent::LinkDown { peer, link: id.0, code }));
+        }
         self.woken.extend(self.watchers.all());
         self.abandon_unattached(now);
     }
 
     /// Whether no link is or may become part of the session.
     pub(super) fn has_no_link(&self) -> bool {
-        self.links.iter().all(|entry| entry.is_ended)
+        self.links.iter().all(|entry| entry.ended.is_some())
     }
 
     fn is_quiet(&self) -> bool {

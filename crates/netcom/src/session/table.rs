@@ -28,7 +28,7 @@ use super::{
     shared::{LinkEntry, NodeParts},
     timer::Timer,
 };
-use crate::service::Services;
+use crate::{events::NodeEvent, service::Services};
 
 /// The sessions of one node.
 pub(crate) struct Sessions {
@@ -74,6 +74,9 @@ pub(crate) trait SessionHooks: Send + Sync {
     fn unanswered(&self, _: &Arc<SharedSession>) -> bool {
         false
     }
+
+    /// Something about a link of a session that the node's listeners are told.
+    fn happened(&self, event: NodeEvent);
 
     /// The session is over.
     fn ended(&self, session: &Arc<SharedSession>, closed: &Closed);
@@ -320,6 +323,10 @@ impl Sessions {
 
     pub(super) fn unanswered(&self, session: &Arc<SharedSession>) -> bool {
         self.hooks.unanswered(session)
+    }
+
+    pub(super) fn happened(&self, event: NodeEvent) {
+        self.hooks.happened(event);
     }
 
     /// The next dial makes a new session; this one waits for its own process.

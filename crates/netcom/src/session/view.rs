@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use netcom_identity::{Multiaddr, Representation};
 use netcom_session::{LinkStats, StreamId};
+use netcom_transport::LinkDriver;
 use tokio::time::Instant;
 
 /// What stays the same about a link.
@@ -27,6 +28,8 @@ pub(crate) struct LinkView {
     pub(crate) stats: LinkStats,
     /// What stays the same.
     pub(crate) info: Arc<LinkInfo>,
+    /// Asked for what the transport counts, without the session's lock.
+    pub(crate) driver: Option<LinkDriver>,
 }
 
 /// A stream the application holds.

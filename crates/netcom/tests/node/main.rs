@@ -14,3 +14,4 @@ mod refusals;
 mod roles;
 mod secrets;
 mod support;
+mod watch;

@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     connection::Connection,
+    events::NodeEvent,
     service::Services,
     session::{SessionHooks, Sessions, SessionsSpec, SharedSession},
 };
@@ -55,6 +56,8 @@ impl SessionHooks for Log {
     }
 
     fn link_wanted(&self, _: &Arc<SharedSession>) {}
+
+    fn happened(&self, _: NodeEvent) {}
 
     fn ended(&self, _: &Arc<SharedSession>, closed: &Closed) {
         self.ended.lock().push(closed.clone());
