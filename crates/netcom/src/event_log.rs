@@ -198,6 +198,7 @@ fn facts(event: &NodeEvent) -> Value {
             "netid": netid.to_string(),
             "reason": reason,
         }),
+        NodeEvent::AddressesChanged { gone, come } => json!({ "gone": gone, "come": come }),
         NodeEvent::Draining | NodeEvent::Closed => json!({}),
         NodeEvent::Lagged { missed } => json!({ "missed": missed }),
     }

@@ -149,6 +149,7 @@ impl NodeEvent {
             Self::LinkDown { .. } => "link_down",
             Self::Disconnected { .. } => "disconnected",
             Self::ClaimRefused { .. } => "claim_refused",
+            Self::AddressesChanged { .. } => "addresses_changed",
             Self::Draining => "draining",
             Self::Closed => "closed",
             Self::Lagged { .. } => "lagged",
