@@ -509,3 +509,21 @@ fn datagrams_arrive_once_and_do_not_wait_for_blocked_data() {
     let long = pair.session(A, handle).send_datagram(7, Bytes::from(vec![0; 1101]), ttl, now);
     assert!(long.is_err());
 }
+
+#[test]
+fn streams_that_nobody_reads_for_minutes_are_no_violation() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let writer = |seed| {
+        let stream = open(&mut pair, A, handle);
+        Transfer::new(A, [handle, 0], stream, pattern(1_000_000, seed))
+    };
+    let mut writers: Vec<Transfer> = (0..50).map(writer).collect();
+    for _ in 0..300 {
+        writers.iter_mut().for_each(|writer| writer.advance_writer_only(&mut pair));
+        pair.run_for(Duration::from_secs(1));
+    }
+
+    let closed = [A, B].map(|side| pair.hosts[side].closed_with(0));
+    assert_eq!(closed, [None, None]);
+}
