@@ -161,7 +161,8 @@ impl Session {
         }
         let deadline = now + self.core.config.close_timeout;
         self.state = State::Closing;
-        self.closing = Some(Closing { code, reason: reason.to_owned(), deadline });
+        let reason = reason.to_owned();
+        self.closing = Some(Box::new(Closing { code, reason, deadline }));
         self.progress_close(now);
     }
 

@@ -78,7 +78,7 @@ pub struct Session {
     resume_window: Duration,
     /// When a session without a link ends.
     detached_until: Option<Time>,
-    closing: Option<Closing>,
+    closing: Option<Box<Closing>>,
     /// When the keeper looks for links that do the same.
     duplicates_at: Option<Time>,
     watch: Watch,

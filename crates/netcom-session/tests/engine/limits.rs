@@ -419,13 +419,21 @@ fn a_key_from_the_wrong_side_or_a_second_key_ends_the_session() {
 
 #[test]
 fn frames_that_change_nothing_are_bounded() {
-    let mut hostile = Hostile::new();
-    let sent = (0..100_000).find(|_| {
-        hostile.send(Frame::Streams { max: 1 });
-        hostile.closed().is_some()
-    });
-    assert_eq!(hostile.closed(), Some(Code::USELESS));
-    assert!(sent.is_some_and(|sent| (1000..1300).contains(&sent)), "{sent:?}");
+    let (stream, flow) = (Hostile::new().stream(0), Flow::Data);
+    for frame in [
+        Frame::Streams { max: 1 },
+        Frame::Credit(Credit { stream, flow, max: 1 }),
+        Frame::Blocked(Blocked { stream, flow, at: 1 }),
+    ] {
+        let mut hostile = Hostile::new();
+        hostile.send(hostile.data(0, 0, b"x", false));
+        let sent = (0..100_000).find(|_| {
+            hostile.send(frame.clone());
+            hostile.closed().is_some()
+        });
+        assert_eq!(hostile.closed(), Some(Code::USELESS), "{frame:?}");
+        assert!(sent.is_some_and(|sent| (1000..1300).contains(&sent)), "{frame:?}: {sent:?}");
+    }
 }
 
 #[test]
