@@ -1,6 +1,14 @@
 //! The transport: listens, dials, hands out authenticated links.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use netcom_identity::{Multiaddr, PeerId, Representation, SecretKey};
 use parking_lot::{Mutex, RwLock};
@@ -67,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) representations: RwLock<Vec<Representation>>,
+    /// Tells it from other transports of this process, as certificates do where there are any.
+    pub(crate) process: u64,
     links: mpsc::Sender<Link>,
 }
 
@@ -165,6 +175,7 @@ impl Transport {
             admission,
             counters,
             representations: RwLock::new(representations),
+            process: NEXT_PROCESS.fetch_add(1, Ordering::Relaxed),
             links,
         });
         let owner = Arc::new(Owner { shared, listeners: Mutex::new(Vec::new()) });
@@ -323,5 +334,7 @@ impl Listener {
     }
 }
 
+/// What the next transport of this process is called by those that it reaches in memory.
+static NEXT_PROCESS: AtomicU64 = AtomicU64::new(0);
 /// How long closing waits for the last packets of QUIC.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);

@@ -98,7 +98,7 @@ impl Core {
             batch.push(crate::LaneId(0), &Frame::Hello(hello));
         }
         if let Some(mac) = link.join.take() {
-            batch.push(crate::LaneId(0), &Frame::Join { mac });
+            batch.push(crate::LaneId(0), &Frame::Join { mac: *mac });
         }
     }
 

@@ -60,7 +60,8 @@ impl Carrier {
         let (local, remote) = (self.connection.local(), self.connection.remote());
         let path = [remote.host.0, remote.card, local.card].map(|part| part as u64);
         let path = path.into_iter().fold(0, |path, part| path << 16 | part);
-        LinkSpec { kind, exporter, max_lanes, max_data_body, path }
+        let process = self.connection.remote_process().map_or(0, u64::from);
+        LinkSpec { kind, exporter, max_lanes, max_data_body, path, process }
     }
 
     /// The host at the other end.

@@ -131,7 +131,7 @@ impl Node {
                 }
                 Err(AttachError::SessionEnded(code)) => {
                     self.forget(handle, from, code, cx);
-                    if hello.purpose == HelloPurpose::Join {
+                    if matches!(hello.purpose, HelloPurpose::Join { .. }) {
                         return Err(HelloPurpose::Gone { code });
                     }
                 }
@@ -140,6 +140,7 @@ impl Node {
                     return Err(refused(match error {
                         AttachError::TooManyLinks(_) => Code::OVERLOADED,
                         AttachError::OtherInstance => Code::INSTANCE_CHANGED,
+                        AttachError::UnknownSession => Code::UNKNOWN_SESSION,
                         AttachError::TooOften => Code::REFUSED,
                         _ => Code::PROTOCOL_VIOLATION,
                     }));
