@@ -76,7 +76,7 @@ pub(crate) struct Core {
     pub(crate) peer_drain: Option<Option<StreamId>>,
     /// Set once the session is over.
     pub(crate) ended: Option<Closed>,
-    /// What arrived on each link before this side ended the session.
+    /// What arrived on each link, living or dead, before this side ended the session.
     pub(crate) last_lacks: Vec<Lack>,
     /// Streams the peer reset unanswered in the second that began then.
     pub(crate) resets: (Time, u32),

@@ -393,11 +393,6 @@ impl Link {
         }
     }
 
-    /// Whether something came that the peer was not told of.
-    pub(crate) fn owes_lack(&self) -> bool {
-        self.lack_due.is_some() && self.may_acknowledge()
-    }
-
     /// An acknowledgement of what came.
     pub(crate) fn lack(&mut self, now: Time) -> Lack {
         let delay_us = u64::try_from(now.since(self.newest_at).as_micros()).unwrap_or(u64::MAX);
