@@ -121,15 +121,25 @@ const LINES: &[Line] = &[
     },
 ];
 
-const SCENARIOS: &[Line] = &[Line {
-    name: "cuts",
-    about: "links cut and turned into black holes under load: how long nothing new comes",
-    package: "netcom-lab",
-    target: "nodes",
-    tests: &[
-        "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_by_another_address",
-    ],
-    environment: &[("NETCOM_CUTS", "200")],
-}];
+const SCENARIOS: &[Line] = &[
+    Line {
+        name: "cuts",
+        about: "links cut and turned into black holes under load: how long nothing new comes",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_by_another_address",
+        ],
+        environment: &[("NETCOM_CUTS", "200")],
+    },
+    Line {
+        name: "simulation",
+        about: "50,000 random networks on virtual time, and a day of 20 nodes",
+        package: "netcom-lab",
+        target: "simulation",
+        tests: &["random_networks_lose_nothing_and_come_to_rest", "twenty_hosts_live_for_an_hour"],
+        environment: &[("NETCOM_SEEDS", "50000"), ("NETCOM_HOURS", "24")],
+    },
+];

@@ -6,6 +6,8 @@
 use std::{
     env,
     panic::{self, AssertUnwindSafe},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -14,6 +16,7 @@ use netcom_lab::{
     simulation::{Broken, End, Exchange, Fault, HostId, HostSpec, Report, Scenario, Step, World},
 };
 use netcom_session::LinkKind;
+use parking_lot::Mutex;
 
 /// Seeds that fail before the rest is left alone.
 const MANY: usize = 20;
@@ -30,20 +33,27 @@ fn random_networks_lose_nothing_and_come_to_rest() {
         (None, count) => 0..count.unwrap_or(500),
     };
     let is_one = seeds.end - seeds.start == 1;
-    let (mut done, mut failed, mut packets, mut broken) = (0, 0, 0, Vec::new());
-    for seed in seeds {
-        match replayable(seed, "random_networks", || Scenario::random(seed).run(is_one)) {
-            Some(report) => {
-                done += report.counts.done;
-                failed += report.counts.failed_attempts;
-                packets += report.packets;
+    let (next, sums) = (AtomicU64::new(seeds.start), Mutex::new(Sums::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || sums.lock().broken.len() >= MANY {
+                return;
             }
-            None => broken.push(seed),
+            let run = || Scenario::random(seed).run(is_one);
+            let report = replayable(seed, "random_networks", run);
+            sums.lock().add(seed, report);
         }
-        assert!(broken.len() < MANY, "seeds {broken:?}, and there may be more");
-    }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(work)));
+    let Sums { done, failed, packets, broken } = sums.into_inner();
     println!("{done} exchanges done, {failed} attempts failed, {packets} packets");
-    assert_eq!(broken, [], "seeds in which something did not hold");
+    assert_eq!(
+        broken,
+        [],
+        "seeds in which something did not hold; from {MANY} on there may be more"
+    );
 }
 
 #[test]
@@ -176,6 +186,24 @@ fn a_restart_ends_what_was_under_way_and_it_is_begun_again() {
             assert_eq!(counts.done, 1, "{end:?} {supersedes}");
             assert!(counts.failed_attempts >= 1, "{end:?} {supersedes}");
         }
+    }
+}
+
+/// What all seeds came to.
+#[derive(Default)]
+struct Sums {
+    done: u64,
+    failed: u64,
+    packets: u64,
+    broken: Vec<u64>,
+}
+
+impl Sums {
+    fn add(&mut self, seed: u64, report: Option<Report>) {
+        let Some(report) = report else { return self.broken.push(seed) };
+        self.done += report.counts.done;
+        self.failed += report.counts.failed_attempts;
+        self.packets += report.packets;
     }
 }
 
