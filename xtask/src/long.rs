@@ -189,4 +189,12 @@ const SCENARIOS: &[Line] = &[
         ],
         environment: &[("NETCOM_MOVES", "20")],
     },
+    Line {
+        name: "simulation",
+        about: "50,000 random networks on virtual time, and a day of 20 nodes",
+        package: "netcom-lab",
+        target: "simulation",
+        tests: &["random_networks_lose_nothing_and_come_to_rest", "twenty_hosts_live_for_an_hour"],
+        environment: &[("NETCOM_SEEDS", "50000"), ("NETCOM_HOURS", "24")],
+    },
 ];

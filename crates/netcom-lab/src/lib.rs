@@ -17,7 +17,8 @@
 //! machine is busy.
 //!
 //! What a direction of a link does to packets is a [`Path`], a machine without clock or I/O that
-//! draws its numbers from a [`Random`] with a seed: these two are there on every system.
+//! draws its numbers from a [`Random`] with a seed: these two are there on every system, and so is
+//! the [`simulation`] of whole networks that is built on them.
 
 #[cfg(target_os = "linux")]
 mod card;
@@ -47,6 +48,7 @@ mod random;
 mod recording;
 #[cfg(target_os = "linux")]
 mod running;
+pub mod simulation;
 #[cfg(target_os = "linux")]
 mod skip;
 #[cfg(target_os = "linux")]

@@ -73,6 +73,8 @@ struct Entry<S> {
     session: S,
     /// The process at the other end and its name for the session, once known.
     bound: Option<(InstanceId, SessionId)>,
+    /// A link became part of it, so that the peer may ask for it once it has ended.
+    was_attached: bool,
     /// The peer's addresses lead to another process.
     is_elsewhere: bool,
 }
@@ -145,7 +147,7 @@ impl<S: Clone + PartialEq> Endpoint<S> {
             return accepted(known.session.clone(), false, Vec::new());
         }
         match hello.purpose {
-            Purpose::Join => self.refuse_join(peer, bound, now),
+            Purpose::Join { .. } => self.accept_join(peer, bound, now),
             // A link that was on its way when its session ended must not begin it anew: the
             // dialer has ended it too, and would leave this side waiting for it.
             Purpose::New => match self.tombstone(peer, bound, now) {
@@ -156,11 +158,11 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         }
     }
 
-    /// Notes which process a dialled session led to.
+    /// Notes which process a session's link led to.
     pub fn bind(&mut self, peer: &PeerId, session: &S, bound: (InstanceId, SessionId)) {
         let entries = self.sessions.get_mut(peer).into_iter().flatten();
         for entry in entries.filter(|entry| entry.session == *session) {
-            entry.bound = Some(bound);
+            (entry.bound, entry.was_attached) = (Some(bound), true);
         }
     }
 
@@ -182,7 +184,7 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         if entries.is_empty() {
             self.sessions.remove(peer);
         }
-        if let Some(bound) = entry.bound {
+        if let Some(bound) = entry.bound.filter(|_| entry.was_attached) {
             let until = now + self.limits.tombstone_life;
             self.tombstones.push_back(Tombstone { peer: *peer, bound, code, until });
         }
@@ -255,15 +257,21 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         accepted(self.insert(*peer, Some(bound), make()), true, superseded)
     }
 
-    /// A peer that once had the session is told how it ended; anybody else learns nothing.
-    fn refuse_join(
+    /// A peer may have the session that this side is dialling, whose first answer was lost: the
+    /// session itself knows whether it is that one. A peer that once had the session is told how it
+    /// ended; anybody else learns nothing.
+    fn accept_join(
         &mut self,
         peer: &PeerId,
         bound: (InstanceId, SessionId),
         now: Time,
     ) -> Accept<S> {
-        match self.tombstone(peer, bound, now) {
-            Some(code) => Accept::Refuse(Purpose::Gone { code }),
+        if let Some(code) = self.tombstone(peer, bound, now) {
+            return Accept::Refuse(Purpose::Gone { code });
+        }
+        let mut entries = self.sessions.get(peer).into_iter().flatten();
+        match entries.find(|entry| entry.bound.is_none()) {
+            Some(entry) => accepted(entry.session.clone(), false, Vec::new()),
             None => refuse(Code::UNKNOWN_SESSION),
         }
     }
@@ -285,6 +293,8 @@ impl<S: Clone + PartialEq> Endpoint<S> {
         self.sessions.entry(peer).or_default().push(Entry {
             session: session.clone(),
             bound,
+            // One that a link made has it.
+            was_attached: bound.is_some(),
             is_elsewhere: false,
         });
         session
@@ -320,6 +330,8 @@ mod tests {
     use super::*;
     use crate::{LinkId, wire::Limits};
 
+    const JOIN: Purpose = Purpose::Join { session: SessionId([5; 16]) };
+
     fn hello(purpose: Purpose, session: u8) -> Hello {
         Hello {
             instance: InstanceId([1; 16]),
@@ -350,5 +362,34 @@ mod tests {
         assert_eq!(accept(&mut endpoint, 8, Time(0)), accepted(8, true, Vec::new()));
         let later = Time(0) + EndpointLimits::default().tombstone_life;
         assert_eq!(accept(&mut endpoint, 7, later), accepted(7, true, Vec::new()));
+    }
+
+    #[test]
+    fn who_joins_a_session_that_is_unknown_is_led_to_the_one_that_is_being_dialled() {
+        let mut endpoint = Endpoint::new(EndpointLimits::default());
+        let peer = SecretKey::from_bytes(&[3; 32]).peer_id();
+        let join = |endpoint: &mut Endpoint<u8>| {
+            endpoint.accept(&peer, &hello(JOIN, 7), Time(0), || unreachable!())
+        };
+        assert_eq!(join(&mut endpoint), refuse(Code::UNKNOWN_SESSION));
+
+        endpoint.dial(&peer, || 1).expect("room for a session");
+        assert_eq!(join(&mut endpoint), accepted(1, false, Vec::new()));
+        endpoint.bind(&peer, &1, (InstanceId([9; 16]), SessionId([9; 16])));
+        assert_eq!(join(&mut endpoint), refuse(Code::UNKNOWN_SESSION));
+    }
+
+    #[test]
+    fn a_dialled_session_that_never_had_a_link_is_not_remembered() {
+        let mut endpoint = Endpoint::new(EndpointLimits::default());
+        let peer = SecretKey::from_bytes(&[3; 32]).peer_id();
+        endpoint.dial(&peer, || 1).expect("room for a session");
+        let accept = |endpoint: &mut Endpoint<u8>, make| {
+            endpoint.accept(&peer, &hello(Purpose::New, 7), Time(0), || make)
+        };
+        assert_eq!(accept(&mut endpoint, 2), accepted(1, false, Vec::new()));
+        // It turned out to be over, and the link is given to another one.
+        endpoint.end(&peer, &1, Code::LINK_LOST, Time(0));
+        assert_eq!(accept(&mut endpoint, 2), accepted(2, true, Vec::new()));
     }
 }

@@ -10,9 +10,12 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects)
 )]
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, UnparsedPublicKey,
-    VerificationAlgorithm,
+use aws_lc_rs::{
+    digest::{self, SHA256},
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, UnparsedPublicKey,
+        VerificationAlgorithm,
+    },
 };
 pub(crate) use known::KnownCertificates;
 use netcom_identity::{
@@ -39,6 +42,8 @@ pub(crate) struct Proven {
     pub(crate) peer: PeerId,
     /// Whom the peer claims to represent; decoded, not verified.
     pub(crate) representations: Vec<Representation>,
+    /// Stands for the certificate's key, which each process makes anew.
+    pub(crate) process: u64,
 }
 
 /// Why a certificate was not made.
@@ -183,7 +188,13 @@ fn verify_unknown(
                 .representations
         }
     };
-    Ok(Proven { peer: key.peer_id(), representations })
+    Ok(Proven { peer: key.peer_id(), representations, process: process(spki.raw) })
+}
+
+/// A number for the process that has a certificate with this key.
+fn process(key: &[u8]) -> u64 {
+    let digest = digest::digest(&SHA256, key);
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The certificate's public key as DER, to check the handshake's signature by.

@@ -143,7 +143,8 @@ impl Link {
             _ => (0, MAX_DATA_BODY),
         };
         let path = address::path(&self.facts.local, &self.facts.remote);
-        LinkSpec { kind, exporter: self.facts.exporter, max_lanes, max_data_body, path }
+        let (exporter, process) = (self.facts.exporter, self.facts.proven.process);
+        LinkSpec { kind, exporter, max_lanes, max_data_body, path, process }
     }
 
     /// Waits for the dialer's HELLO, the first frame of the link. What follows it stays for the

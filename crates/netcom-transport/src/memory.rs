@@ -61,7 +61,11 @@ pub(crate) async fn dial(
         local: address.clone(),
         remote: address.clone(),
         exporter,
-        proven: Proven { peer: of.peer, representations: of.representations.read().clone() },
+        proven: Proven {
+            peer: of.peer,
+            representations: of.representations.read().clone(),
+            process: of.process,
+        },
         began,
         authenticated: Instant::now(),
     };

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -76,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) representations: RwLock<Vec<Representation>>,
+    /// Tells it from other transports of this process, as certificates do where there are any.
+    pub(crate) process: u64,
     links: mpsc::Sender<Link>,
 }
 
@@ -182,6 +187,7 @@ impl Transport {
             admission,
             counters,
             representations: RwLock::new(representations),
+            process: NEXT_PROCESS.fetch_add(1, Ordering::Relaxed),
             links,
         });
         let owner = Arc::new(Owner { shared, listeners: Mutex::new(Vec::new()) });
@@ -347,5 +353,7 @@ impl Listener {
     }
 }
 
+/// What the next transport of this process is called by those that it reaches in memory.
+static NEXT_PROCESS: AtomicU64 = AtomicU64::new(0);
 /// How long closing waits for the last packets of QUIC.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);

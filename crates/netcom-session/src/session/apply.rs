@@ -138,7 +138,7 @@ impl Core {
     pub(crate) fn apply_credit(&mut self, credit: Credit, now: Time) -> Result<Effect, Violation> {
         let (id, flow) = (credit.stream, credit.flow);
         match self.find(id, now)? {
-            Found::Retired => return Ok(Effect::Useless),
+            Found::Retired => return Ok(spend(&mut self.traffic.asked)),
             Found::Embryo(stream) => self.enter(stream),
             Found::Known => {}
         }
@@ -147,15 +147,21 @@ impl Core {
             // Made if need be, so that credit for an unused error flow is not forgotten.
             stream.send(flow, &limits);
         }
-        Ok(if self.grant(id, flow, credit.max) { Effect::Changed } else { Effect::Useless })
+        let is_news = self.grant(id, flow, credit.max);
+        // An answer may say what credit on its way said before.
+        Ok(if is_news { Effect::Changed } else { spend(&mut self.traffic.asked) })
     }
 
+    /// Answers a flow that waits with its credit, if that is more than it knows. Otherwise credit
+    /// follows as soon as somebody reads, and is not lost.
     pub(crate) fn apply_blocked(&mut self, frame: Blocked, now: Time) -> Result<Effect, Violation> {
         if matches!(self.find(frame.stream, now)?, Found::Known) {
-            self.queue_credit(frame.stream, frame.flow);
+            let receive = self.streams.get(&frame.stream).and_then(|s| s.receive_ref(frame.flow));
+            if receive.is_some_and(|receive| receive.credit() > frame.at) {
+                self.queue_credit(frame.stream, frame.flow);
+            }
         }
-        // It changes nothing here, but a correct peer sends at most one a second and flow.
-        Ok(Effect::Changed)
+        Ok(spend(&mut self.traffic.may_be_asked))
     }
 
     /// Whether a stream of this id was opened by the peer.
@@ -273,6 +279,17 @@ impl Core {
             return Err(Violation::new(Code::RESET_FLOOD));
         }
         Ok(())
+    }
+}
+
+/// What a frame is that is part of the protocol so often, and changes nothing else.
+fn spend(allowed: &mut u64) -> Effect {
+    match allowed.checked_sub(1) {
+        Some(rest) => {
+            *allowed = rest;
+            Effect::Changed
+        }
+        None => Effect::Useless,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     link::Control,
     receive_flow::Received,
     scheduler::Scheduler,
-    send::Mark,
+    send::{Blocked, Mark},
     stream::{RemoteIds, Stream},
 };
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) struct Core {
     pub(crate) peer_drain: Option<Option<StreamId>>,
     /// Set once the session is over.
     pub(crate) ended: Option<Closed>,
-    /// What arrived on each link before this side ended the session.
+    /// What arrived on each link, living or dead, before this side ended the session.
     pub(crate) last_lacks: Vec<Lack>,
     /// Streams the peer reset unanswered in the second that began then.
     pub(crate) resets: (Time, u32),
@@ -116,6 +116,10 @@ pub(crate) struct Traffic {
     pub(crate) repeated: u64,
     /// Bytes of streams to be sent again, because it is not known that they arrived.
     pub(crate) resent: u64,
+    /// BLOCKED frames that were sent and not answered: as many CREDIT may change nothing.
+    pub(crate) asked: u64,
+    /// BLOCKED frames that the peer may send: one for each limit that it was told.
+    pub(crate) may_be_asked: u64,
     /// Times the set of links changed.
     pub(crate) link_events: u64,
 }
@@ -204,7 +208,7 @@ impl Core {
         if !send.grant(max) {
             return false;
         }
-        send.blocked_due = None;
+        send.blocked = Blocked::No;
         self.offer_room(id, flow);
         self.schedule(id, flow);
         true
@@ -245,7 +249,10 @@ impl Core {
     pub(crate) fn note_blocked(&mut self, id: StreamId, flow: Flow, now: Time) {
         let send = self.streams.get_mut(&id).and_then(|stream| stream.send_existing(flow));
         let Some(send) = send else { return };
-        let due = *send.blocked_due.get_or_insert(now + BLOCKED_AFTER);
+        if send.blocked == Blocked::No {
+            send.blocked = Blocked::Due(now + BLOCKED_AFTER);
+        }
+        let Blocked::Due(due) = send.blocked else { return };
         self.blocked_due = Some(self.blocked_due.map_or(due, |earlier| earlier.min(due)));
     }
 
@@ -362,6 +369,8 @@ impl Core {
     pub(crate) fn insert(&mut self, stream: Box<Stream>) {
         self.granted += stream.granted();
         self.gaps += stream.gaps();
+        // Each of its flows may be told to wait at its floor.
+        self.traffic.may_be_asked += 2;
         self.streams.insert(stream.id, stream);
     }
 
@@ -567,14 +576,15 @@ impl Core {
             for flow in [Flow::Data, Flow::Error] {
                 let send = stream.send_existing(flow).filter(|send| send.is_blocked());
                 let Some(send) = send else { continue };
-                let Some(due) = &mut send.blocked_due else { continue };
-                if *due <= now {
-                    *due = now + BLOCKED_AFTER;
-                    if !std::mem::replace(&mut send.is_blocked_queued, true) {
-                        self.control.push_back(Control::Blocked(id, flow));
-                    }
+                let Blocked::Due(due) = send.blocked else { continue };
+                if due > now {
+                    next = Some(next.map_or(due, |earlier| earlier.min(due)));
+                    continue;
                 }
-                next = Some(next.map_or(*due, |earlier| earlier.min(*due)));
+                send.blocked = Blocked::Told;
+                if !std::mem::replace(&mut send.is_blocked_queued, true) {
+                    self.control.push_back(Control::Blocked(id, flow));
+                }
             }
         }
         // Not again for each flow by itself, where many wait.

@@ -1,6 +1,6 @@
 //! How a link becomes part of the session: HELLO, JOIN, KEY.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -27,12 +27,22 @@ impl Session {
         self.check_room()?;
         let id = LinkId(self.dialled << 1 | u64::from(!self.core.is_keeper));
         self.dialled += 1;
-        let join = self.is_settled().then(|| self.mac(&spec, Side::Dialer, id)).flatten();
-        let purpose = if join.is_some() { Purpose::Join } else { Purpose::New };
+        let purpose = match self.bound {
+            Some(Bound { token: session, .. }) => Purpose::Join { session },
+            None => Purpose::New,
+        };
+        // The keeper has the secret before it knows that the other side has it.
+        let join = self.bound.and_then(|_| self.mac(&spec, Side::Dialer, id)).map(Box::new);
         let deadline = now + self.core.config.hello_timeout;
         let mut link = Link::new(id, spec, true, Phase::AwaitAnswer { deadline, held: false });
         link.hello = Some(Box::new(self.hello(id, purpose)));
         link.join = join;
+        // Before the proof, which may be wanted by then, nothing counts.
+        link.is_mute = self.bound.is_some() && link.join.is_none();
+        link.is_open_to_all = self.bound.is_none();
+        if link.is_open_to_all {
+            self.turn_early_to(link.spec.process);
+        }
         self.links.push(link);
         if self.active.is_none() {
             self.active = Some(id);
@@ -52,6 +62,13 @@ impl Session {
         now: Time,
     ) -> Result<LinkId, AttachError> {
         self.advance(now);
+        let join_of = match hello.purpose {
+            Purpose::Join { session } => Some(session),
+            _ => None,
+        };
+        if join_of.is_some_and(|session| session != self.local.token) {
+            return Err(AttachError::UnknownSession);
+        }
         self.check_room()?;
         let id = hello.link;
         let has_peer_parity = (id.0 & 1 == 0) != self.core.is_keeper;
@@ -60,13 +77,15 @@ impl Session {
         }
         self.watch.count_attach(now)?;
         let token = hello.session.ok_or(AttachError::OtherInstance)?;
-        self.bind(hello.instance, token)?;
+        self.bind(hello.instance, token, spec.process)?;
         self.peer_dialled = Some(id);
         let deadline = now + self.core.config.join_timeout;
         let mut link = Link::new(id, spec, false, Phase::AwaitJoin { deadline });
         link.peer_finals.clone_from(&hello.finals);
-        let attaches = hello.purpose == Purpose::New && !self.is_settled();
-        if hello.purpose == Purpose::New && !attaches {
+        // Without the secret there is nothing to be proven.
+        let attaches = !self.is_settled();
+        link.may_prove = attaches && join_of.is_some();
+        if !attaches && join_of.is_none() {
             link.hello = Some(Box::new(self.hello(id, Purpose::NeedJoin)));
         }
         self.links.push(link);
@@ -92,6 +111,9 @@ impl Session {
                 "the answer names another link",
             ));
         }
+        if let Some(link) = self.link_mut(id) {
+            link.is_open_to_all = false;
+        }
         let is_peer = self.bound.is_none_or(|bound| bound.instance == hello.instance);
         let replaces_peer =
             self.bound.is_some_and(|bound| hello.supersedes == Some(bound.instance));
@@ -100,17 +122,23 @@ impl Session {
             return Ok(());
         }
         match hello.purpose {
-            Purpose::New | Purpose::Join => {
+            Purpose::New | Purpose::Join { .. } => {
                 let what = "an acceptor cannot ask for a session";
                 Err(Violation::because(Code::PROTOCOL_VIOLATION, what))
             }
             _ if !is_peer => {
-                self.fail_streams_of(id);
+                if hello.purpose == Purpose::Attached {
+                    self.fail_streams_of(id);
+                }
                 self.end_link(id, Code::INSTANCE_CHANGED);
                 Ok(())
             }
             Purpose::Attached => self.answered_attached(id, hello, now),
             Purpose::NeedJoin => self.answered_need_join(id, hello, now),
+            Purpose::Gone { code } if self.is_linked() => {
+                self.end_link(id, code);
+                Ok(())
+            }
             Purpose::Gone { code } => {
                 self.end(code, "the peer had ended the session", true, now);
                 Ok(())
@@ -118,12 +146,18 @@ impl Session {
             Purpose::Refused { code, .. } => {
                 let was_joining = self.bound.is_some() && code == Code::UNKNOWN_SESSION;
                 self.end_link(id, code);
-                if was_joining {
+                if was_joining && !self.is_linked() {
                     self.end(Code::RESUME_EXPIRED, "the peer no longer has the session", true, now);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Whether a link is part of the session. Where that is over for the peer, its last word is on
+    /// its way there, behind the acknowledgement of what arrived; or the link dies.
+    fn is_linked(&self) -> bool {
+        self.links.iter().any(Link::is_attached)
     }
 
     /// Checks the dialer's proof that the session is its own.
@@ -163,8 +197,24 @@ impl Session {
             None => {
                 self.key = Some(key);
                 self.is_key_shared = true;
+                self.prove_links();
                 Ok(true)
             }
+        }
+    }
+
+    /// Sends the proof on links that were dialled before this side could make it: the acceptor may
+    /// wait for it.
+    fn prove_links(&mut self) {
+        let waits = |link: &Link| {
+            let is_asked = matches!(link.phase, Phase::AwaitAnswer { held: false, .. });
+            is_asked && link.is_mute && !link.is_open_to_all
+        };
+        for at in 0..self.links.len() {
+            let Some(link) = self.links.get(at).filter(|link| waits(link)) else { continue };
+            let join = self.mac(&link.spec, Side::Dialer, link.id).map(Box::new);
+            let link = &mut self.links[at];
+            (link.join, link.is_mute) = (join, false);
         }
     }
 
@@ -177,6 +227,10 @@ impl Session {
         if let Some(closed) = &self.core.ended {
             return Err(AttachError::SessionEnded(closed.code));
         }
+        if let Some(closing) = self.closing.as_ref().filter(|_| self.bound.is_none()) {
+            // A link would wait for what nobody is there to take, and end with it.
+            return Err(AttachError::SessionEnded(closing.code));
+        }
         let living = self.links.iter().filter(|link| link.phase != Phase::Ended).count();
         if living >= MAX_LINKS || self.links.len() >= 2 * MAX_LINKS {
             return Err(AttachError::TooManyLinks(self.links.len()));
@@ -184,22 +238,23 @@ impl Session {
         Ok(())
     }
 
-    fn bind(&mut self, instance: InstanceId, token: SessionId) -> Result<(), AttachError> {
-        let bound = Bound { instance, token };
+    /// The session is one with this process, which a link led to.
+    fn bind(
+        &mut self,
+        instance: InstanceId,
+        token: SessionId,
+        process: u64,
+    ) -> Result<(), AttachError> {
         match self.bound {
-            Some(known) if known != bound => Err(AttachError::OtherInstance),
-            _ => {
-                self.bound = Some(bound);
-                Ok(())
+            Some(known) if (known.instance, known.token) == (instance, token) => {}
+            Some(_) => return Err(AttachError::OtherInstance),
+            None => {
+                self.bound = Some(Bound { instance, token, process });
+                self.turn_early_to(process);
+                self.mute_open_links();
             }
         }
-    }
-
-    /// What this link carried may have been served by the process at its other end.
-    fn fail_streams_of(&mut self, id: LinkId) {
-        let Some(link) = self.link_mut(id) else { return };
-        let streams: BTreeSet<_> = link.streams_held().collect();
-        streams.into_iter().for_each(|id| self.core.fail_stream(id, Code::INSTANCE_CHANGED));
+        Ok(())
     }
 
     fn answered_attached(&mut self, id: LinkId, hello: &Hello, now: Time) -> Result<(), Violation> {
@@ -207,7 +262,8 @@ impl Session {
             let what = "an attached link belongs to a named session";
             return Err(Violation::because(Code::PROTOCOL_VIOLATION, what));
         };
-        if self.bind(hello.instance, token).is_err() {
+        let Some(process) = self.link_mut(id).map(|link| link.spec.process) else { return Ok(()) };
+        if self.bind(hello.instance, token, process).is_err() {
             // The same process made a new session: it no longer has this one.
             self.end(Code::RESUME_EXPIRED, "the peer no longer has the session", true, now);
             return Ok(());
@@ -233,7 +289,9 @@ impl Session {
             return Err(Violation::because(Code::PROTOCOL_VIOLATION, "asked for proof twice"));
         }
         let spec = link.spec.clone();
-        let is_same = hello.session.is_some_and(|token| self.bind(hello.instance, token).is_ok());
+        let is_same = hello
+            .session
+            .is_some_and(|token| self.bind(hello.instance, token, spec.process).is_ok());
         let mac = self.mac(&spec, Side::Dialer, id).filter(|_| is_same);
         let Some(mac) = mac else {
             self.end_link(id, Code::UNKNOWN_SESSION);
@@ -242,7 +300,7 @@ impl Session {
         let deadline = now + self.core.config.hello_timeout;
         let held = {
             let Some(link) = self.link_mut(id) else { return Ok(()) };
-            link.join = Some(mac);
+            link.join = Some(Box::new(mac));
             link.phase = Phase::AwaitAnswer { deadline, held: true };
             let held = link.take_held();
             link.restart_counts();

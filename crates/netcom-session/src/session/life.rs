@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Code, LinkId, Pace, Rate, Time,
-    wire::{Frame, LinkRole, LinkState, MAX_HELLO_BODY, MAX_REASON},
+    wire::{Finals, Frame, Lack, LinkRole, LinkState, MAX_HELLO_BODY, MAX_REASON},
 };
 
 impl Session {
@@ -161,7 +161,8 @@ impl Session {
         }
         let deadline = now + self.core.config.close_timeout;
         self.state = State::Closing;
-        self.closing = Some(Closing { code, reason: reason.to_owned(), deadline });
+        let reason = reason.to_owned();
+        self.closing = Some(Box::new(Closing { code, reason, deadline }));
         self.progress_close(now);
     }
 
@@ -252,10 +253,14 @@ impl Session {
         }
     }
 
-    /// Ends the session between correct peers: what arrived is acknowledged before CLOSE.
+    /// Ends the session between correct peers: all that arrived is acknowledged before CLOSE, also
+    /// what was before, for CLOSE may overtake that on another link.
     fn end_in_order(&mut self, code: Code, reason: &str, now: Time) {
-        let owing = self.links.iter_mut().filter(|link| link.owes_lack());
-        self.core.last_lacks = owing.map(|link| link.lack(now)).collect();
+        let links = self.links.iter_mut().filter(|link| link.may_acknowledge());
+        let links = links.map(|link| Lack { lanes: link.final_counts().lanes, ..link.lack(now) });
+        let dead = self.dead.iter().map(|dead| dead.finals.clone());
+        let dead = dead.map(|Finals { link, lanes }| Lack { link, delay_us: 0, lanes });
+        self.core.last_lacks = links.chain(dead).collect();
         self.end(code, reason, false, now);
     }
 

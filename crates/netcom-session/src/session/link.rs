@@ -44,6 +44,9 @@ pub struct LinkSpec {
     /// Stands for the addresses of both ends without their ports: two links of one kind and path
     /// do the same.
     pub path: u64,
+    /// Stands for the peer's process, as the transport knows it before the first frame: another
+    /// number is another process, or the same one under a new certificate.
+    pub process: u64,
 }
 
 impl std::fmt::Debug for LinkSpec {
@@ -111,7 +114,7 @@ pub(crate) struct Link {
     /// HELLO to send before anything else.
     pub(crate) hello: Option<Box<Hello>>,
     /// JOIN to send right after HELLO.
-    pub(crate) join: Option<[u8; 32]>,
+    pub(crate) join: Option<Box<[u8; 32]>>,
     /// CLOSE still has to travel on this link.
     pub(crate) close_queued: bool,
     /// LINK(Closing) still has to travel on this link.
@@ -120,6 +123,13 @@ pub(crate) struct Link {
     pub(crate) peer_closes: bool,
     /// It was part of the session once.
     pub(crate) was_attached: bool,
+    /// It asks for a new session and has no answer: whoever is at its other end may serve what it
+    /// carries.
+    pub(crate) is_open_to_all: bool,
+    /// Nothing more travels on it before the answer.
+    pub(crate) is_mute: bool,
+    /// JOIN may come though the link is attached: it was not waited for.
+    pub(crate) may_prove: bool,
     /// The peer said CLOSE: the link ends once that is acknowledged.
     pub(crate) ends_after_lack: bool,
     /// When the link ends though CLOSE was not acknowledged.
@@ -253,6 +263,9 @@ impl Link {
             closing_queued: false,
             peer_closes: false,
             was_attached: false,
+            is_open_to_all: false,
+            is_mute: false,
+            may_prove: false,
             ends_after_lack: false,
             ends_by: None,
             peer_finals: Vec::new(),
@@ -302,7 +315,8 @@ impl Link {
 
     /// Whether stream data may travel: attached, or early on a fresh link.
     pub(crate) fn may_send_data(&self) -> bool {
-        matches!(self.phase, Phase::Attached | Phase::AwaitAnswer { held: false, .. })
+        let is_early = matches!(self.phase, Phase::AwaitAnswer { held: false, .. });
+        self.is_attached() || (is_early && !self.is_mute)
     }
 
     /// Whether another stored frame may be put on the link.
@@ -389,11 +403,6 @@ impl Link {
         if self.lack_due.is_none_or(|earlier| due < earlier) {
             self.lack_due = Some(due);
         }
-    }
-
-    /// Whether something came that the peer was not told of.
-    pub(crate) fn owes_lack(&self) -> bool {
-        self.lack_due.is_some() && self.may_acknowledge()
     }
 
     /// An acknowledgement of what came.

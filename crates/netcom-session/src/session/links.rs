@@ -172,6 +172,7 @@ impl Session {
 
     /// Ends a link without more ado, because it never became or no longer is part of the session.
     pub(super) fn end_link(&mut self, id: LinkId, code: Code) {
+        self.lose_early(id);
         let Some(link) = self.link_mut(id) else { return };
         link.phase = Phase::Ended;
         let held = link.take_held();
@@ -203,6 +204,7 @@ impl Session {
     /// Ends a link whose frames may not all have arrived. Its driver ends it and then tells.
     pub(super) fn bury_link(&mut self, id: LinkId, code: Code, now: Time) {
         let is_over = self.core.ended.is_some();
+        self.lose_early(id);
         let Some(link) = self.link_mut(id) else { return };
         let (was_attached, was_told) = (link.was_attached, link.phase == Phase::Ended);
         link.phase = Phase::Ended;
@@ -319,10 +321,7 @@ impl Link {
 
     /// The streams of which data was sent and not acknowledged.
     pub(super) fn streams_held(&self) -> impl Iterator<Item = StreamId> + '_ {
-        self.tx.iter().flat_map(|lane| &lane.held).filter_map(|held| match held.item {
-            Item::Data { stream, .. } => Some(stream),
-            Item::Control(_) => None,
-        })
+        self.tx.iter().flat_map(|lane| &lane.held).filter_map(|held| held.item.stream())
     }
 
     /// Takes out everything that was sent and not acknowledged, but for what another link carries

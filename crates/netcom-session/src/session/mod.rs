@@ -6,6 +6,7 @@ mod batch;
 mod config;
 mod core;
 mod datagram;
+mod early;
 mod event;
 mod failover;
 mod flight;
@@ -32,7 +33,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{core::Core, failover::Watch, link::DeadLink, link::Link};
+use self::{core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},
@@ -59,6 +60,8 @@ pub struct Session {
     remote: PeerId,
     /// The process at the other end, once known.
     bound: Option<Bound>,
+    /// What went out before that.
+    early: Option<Box<EarlyData>>,
     key: Option<SessionKey>,
     /// The other side has the key.
     is_key_shared: bool,
@@ -78,7 +81,7 @@ pub struct Session {
     resume_window: Duration,
     /// When a session without a link ends.
     detached_until: Option<Time>,
-    closing: Option<Closing>,
+    closing: Option<Box<Closing>>,
     /// When the keeper looks for links that do the same.
     duplicates_at: Option<Time>,
     watch: Watch,
@@ -148,6 +151,8 @@ struct Local {
 struct Bound {
     instance: InstanceId,
     token: SessionId,
+    /// What its transport calls the process.
+    process: u64,
 }
 
 /// Whether the applications hold the session.
@@ -181,6 +186,7 @@ impl Session {
             local,
             remote: spec.remote,
             bound: None,
+            early: None,
             key: is_keeper.then_some(spec.key),
             is_key_shared: false,
             core: Core::new(spec.config.clone(), is_keeper),
@@ -279,7 +285,8 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
         Phase::Ended => true,
         Phase::AwaitJoin { .. } | Phase::AwaitAnswer { held: true, .. } => false,
         Phase::AwaitAnswer { .. } => {
-            is_active && link.has_room_for_data() && core.early != Some(0) && core.has_data()
+            let may_send = is_active && link.may_send_data() && link.has_room_for_data();
+            may_send && core.early != Some(0) && core.has_data()
         }
         Phase::Attached | Phase::Closing { .. } => {
             link.close_queued

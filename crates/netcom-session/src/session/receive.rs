@@ -65,6 +65,11 @@ impl Session {
             (Phase::AwaitJoin { .. }, Frame::Join { mac }) => self.handle_join(id, &mac, now),
             // Before the proof nothing is believed, nor counted.
             (Phase::AwaitJoin { .. } | Phase::Ended, _) => Ok(()),
+            (Phase::Attached | Phase::Closing { .. }, Frame::Join { .. })
+                if std::mem::take(&mut link.may_prove) =>
+            {
+                Ok(())
+            }
             (Phase::Attached | Phase::Closing { .. }, Frame::Hello(_) | Frame::Join { .. }) => {
                 let what = "a link has one hello each way";
                 Err(Violation::because(Code::PROTOCOL_VIOLATION, what))

@@ -267,12 +267,21 @@ impl ReceiveFlow {
         wider
     }
 
-    /// The credit to announce now: what was read plus the window.
+    /// The credit to announce now.
     pub(crate) fn announce(&mut self) -> u64 {
-        if self.final_size.is_none() && !self.is_stopped {
-            self.max = self.max.max(self.read + self.window);
-        }
+        self.max = self.credit();
         self.max
+    }
+
+    /// The credit that was announced.
+    pub(crate) fn announced(&self) -> u64 {
+        self.max
+    }
+
+    /// The credit that could be announced: what was read plus the window.
+    pub(crate) fn credit(&self) -> u64 {
+        let is_open = self.final_size.is_none() && !self.is_stopped;
+        if is_open { self.max.max(self.read + self.window) } else { self.max }
     }
 
     /// Bytes the peer may still make this side keep.

@@ -47,8 +47,8 @@ pub(crate) struct SendFlow {
     pub(crate) budget_offer: usize,
     /// In the scheduler.
     pub(crate) is_scheduled: bool,
-    /// When to tell the peer that it has waited for credit.
-    pub(crate) blocked_due: Option<Time>,
+    /// Whether the peer knows that it waits for credit.
+    pub(crate) blocked: Blocked,
     /// BLOCKED waits to be sent.
     pub(crate) is_blocked_queued: bool,
     /// Went out on this lane while data is queued (QUIC).
@@ -76,6 +76,18 @@ pub(crate) enum Mark {
     InFlight,
     /// Acknowledged.
     Done,
+}
+
+/// What the peer was told of a flow that waits for credit beyond what it has.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Blocked {
+    /// Nothing: it does not wait, or not that anybody noted.
+    #[default]
+    No,
+    /// Nothing yet: BLOCKED is due then.
+    Due(Time),
+    /// BLOCKED, once for the credit it has.
+    Told,
 }
 
 /// The next part of a flow for one frame.

@@ -69,8 +69,12 @@ impl Core {
             }
             Control::Credit(stream, flow) => return self.queue_credit(stream, flow),
             Control::Streams => return self.queue_streams(),
-            // The timer repeats it, and links speak for themselves.
-            Control::Blocked(..) | Control::Close | Control::Closing | Control::Role => false,
+            Control::Blocked(stream, flow) => {
+                let send = self.streams.get_mut(&stream).and_then(|s| s.send_existing(flow));
+                send.is_some_and(|send| !std::mem::replace(&mut send.is_blocked_queued, true))
+            }
+            // Links speak for themselves.
+            Control::Close | Control::Closing | Control::Role => false,
             Control::Key
             | Control::Auth
             | Control::Want

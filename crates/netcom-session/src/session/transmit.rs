@@ -98,7 +98,7 @@ impl Core {
             batch.push(crate::LaneId(0), &Frame::Hello(hello));
         }
         if let Some(mac) = link.join.take() {
-            batch.push(crate::LaneId(0), &Frame::Join { mac });
+            batch.push(crate::LaneId(0), &Frame::Join { mac: *mac });
         }
     }
 
@@ -137,18 +137,21 @@ impl Core {
                 Some(Frame::Stop(Stop { stream, flow, code }))
             }
             Control::Credit(stream, flow) => {
-                let max = self.change_stream(stream, |known| {
+                let (told, max) = self.change_stream(stream, |known| {
                     let receive = known.receive_existing(flow)?;
                     receive.is_credit_queued = false;
-                    (!receive.is_end_known()).then(|| receive.announce())
+                    (!receive.is_end_known()).then(|| (receive.announced(), receive.announce()))
                 })??;
+                self.traffic.may_be_asked += u64::from(max > told);
                 Some(Frame::Credit(Credit { stream, flow, max }))
             }
             Control::Blocked(stream, flow) => {
                 let send = self.streams.get_mut(&stream)?.send_existing(flow)?;
                 send.is_blocked_queued = false;
                 let at = send.credit();
-                send.is_blocked().then_some(Frame::Blocked(Blocked { stream, flow, at }))
+                let is_blocked = send.is_blocked();
+                self.traffic.asked += u64::from(is_blocked);
+                is_blocked.then_some(Frame::Blocked(Blocked { stream, flow, at }))
             }
             Control::Streams => Some(Frame::Streams { max: self.remote.announce() }),
             _ => None,

@@ -260,8 +260,12 @@ pub struct Hello {
 pub enum Purpose {
     /// Dialer: a new session, or the one being made right now.
     New,
-    /// Dialer: another link of a session; JOIN follows.
-    Join,
+    /// Dialer: another link of a session that both sides know; JOIN follows, if the dialer has the
+    /// secret.
+    Join {
+        /// The acceptor's name for the session.
+        session: SessionId,
+    },
     /// Acceptor: the link belongs to the session now.
     Attached,
     /// Acceptor: the session exists; prove that it is yours.

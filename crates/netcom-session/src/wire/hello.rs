@@ -162,7 +162,7 @@ fn features(value: &mut Reader<'_>) -> Result<Vec<u64>, Flaw> {
 fn purpose(value: &mut Reader<'_>) -> Result<Purpose, Flaw> {
     Ok(match value.varint()? {
         purpose::NEW => Purpose::New,
-        purpose::JOIN => Purpose::Join,
+        purpose::JOIN => Purpose::Join { session: SessionId(value.array()?) },
         purpose::ATTACHED => Purpose::Attached,
         purpose::NEED_JOIN => Purpose::NeedJoin,
         purpose::GONE => Purpose::Gone { code: Code(value.varint()?) },
@@ -196,7 +196,10 @@ fn limits(value: &mut Reader<'_>) -> Result<Limits, Flaw> {
 fn write_purpose(purpose: Purpose, out: &mut BytesMut) {
     match purpose {
         Purpose::New => put_varint(out, purpose::NEW),
-        Purpose::Join => put_varint(out, purpose::JOIN),
+        Purpose::Join { session } => {
+            put_varint(out, purpose::JOIN);
+            out.extend_from_slice(&session.0);
+        }
         Purpose::Attached => put_varint(out, purpose::ATTACHED),
         Purpose::NeedJoin => put_varint(out, purpose::NEED_JOIN),
         Purpose::Gone { code } => {

@@ -387,3 +387,48 @@ fn a_window_of_resumption_is_configurable_and_ends_typed() {
         assert_eq!(pair.hosts[side].closed_with(handle), Some(Code::RESUME_EXPIRED));
     }
 }
+
+#[test]
+fn a_second_link_that_comes_too_late_does_not_overtake_what_the_first_one_still_brings() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    let stream = open(&mut pair, A, handle);
+    pair.run_for(pair.delay * 2);
+    let mut word = Transfer::new(B, [handle, 0], stream, pattern(100, 1));
+    word.advance_writer_only(&mut pair);
+    pair.run_for(pair.delay);
+
+    // What A acknowledges and its end of the session take long; a new link is told the end first.
+    pair.wires[wire].delay = Duration::from_secs(1);
+    let now = pair.now;
+    pair.session(A, handle).close(Code::NO_ERROR, "enough", now);
+    pair.flush();
+    pair.dial_from(B, 0, LinkKind::Memory);
+    pair.run_for(Duration::from_secs(5));
+
+    let delivered = Event::Finished(stream, Flow::Data);
+    assert!(pair.hosts[B].saw(|event| *event == delivered), "all of it is known to have arrived");
+    assert_eq!(pair.hosts[B].closed_with(0), Some(Code::NO_ERROR));
+}
+
+#[test]
+fn the_end_of_a_session_does_not_overtake_what_was_acknowledged_before_on_a_slower_link() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    pair.dial(A, LinkKind::Memory);
+    let stream = open(&mut pair, A, handle);
+    pair.run_for(Duration::from_millis(100));
+    let mut word = Transfer::new(B, [handle, 0], stream, pattern(100, 1));
+    word.advance_writer_only(&mut pair);
+
+    // The acknowledgement takes long, and the end takes the other link.
+    pair.wires[wire].delay = Duration::from_secs(1);
+    pair.run_for(pair.delay * 5);
+    let now = pair.now;
+    pair.session(A, handle).close(Code::NO_ERROR, "enough", now);
+    pair.run_for(Duration::from_secs(5));
+
+    let delivered = Event::Finished(stream, Flow::Data);
+    assert!(pair.hosts[B].saw(|event| *event == delivered), "all of it is known to have arrived");
+    assert_eq!(pair.hosts[B].closed_with(0), Some(Code::NO_ERROR));
+}

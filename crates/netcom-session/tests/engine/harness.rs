@@ -9,9 +9,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use netcom_identity::{PeerId, SecretKey};
 use netcom_session::{
-    Accept, Batch, Class, Code, Config, Endpoint, EndpointLimits, Event, Flow, InstanceId, LaneId,
-    LinkId, LinkKind, LinkLoss, LinkSpec, Poll, ReadError, ReadState, Session, SessionId,
-    SessionSpec, StreamId, Time, WriteError,
+    Accept, AttachError, Batch, Class, Code, Config, Endpoint, EndpointLimits, Event, Flow,
+    InstanceId, LaneId, LinkId, LinkKind, LinkLoss, LinkSpec, Poll, ReadError, ReadState, Session,
+    SessionId, SessionSpec, StreamId, Time, WriteError,
     wire::{self, Frame, FrameLimits, Hello, Purpose, SessionKey},
 };
 
@@ -43,6 +43,7 @@ pub struct Wire {
     pub dialer: Side,
     pub ends: [Option<(Handle, LinkId)>; 2],
     lanes: [BTreeMap<LaneId, Lane>; 2],
+    /// What the acceptor's session is told of it.
     spec: LinkSpec,
     /// Bytes from that side do not arrive until [`Pair::heal`], and nobody is told.
     pub black_hole: [bool; 2],
@@ -131,8 +132,11 @@ impl Pair {
     /// Dials the other side over a new link, from a certain session.
     pub fn dial_from(&mut self, side: Side, handle: Handle, kind: LinkKind) -> WireId {
         let spec = spec(kind, u8::try_from(self.wires.len() % 251).expect("below 251"));
+        let process = self.hosts[1 - side].process();
+        let dialled = LinkSpec { process, ..spec.clone() };
+        let spec = LinkSpec { process: self.hosts[side].process(), ..spec };
         let id = self.hosts[side].sessions[handle]
-            .dial_link(spec.clone(), self.now)
+            .dial_link(dialled, self.now)
             .expect("the session takes a link");
         let mut ends = [None; 2];
         ends[side] = Some((handle, id));
@@ -321,6 +325,9 @@ impl Pair {
                         self.wires[wire].ends[side] = Some((handle, link));
                         self.transmit(wire, side);
                         return;
+                    }
+                    Err(AttachError::UnknownSession) => {
+                        Purpose::Refused { code: Code::UNKNOWN_SESSION, retry_after_ms: 0 }
                     }
                     Err(error) => {
                         assert!(self.is_hostile, "{error}");
@@ -516,6 +523,11 @@ impl Host {
         }
     }
 
+    /// What links call the process.
+    fn process(&self) -> u64 {
+        u64::from(self.instance.0[0])
+    }
+
     /// Makes a session with secrets of its own.
     pub fn session(&mut self, remote: PeerId, is_dialer: bool, now: Time) -> Session {
         self.secrets += 1;
@@ -548,7 +560,7 @@ pub fn spec(kind: LinkKind, seed: u8) -> LinkSpec {
         LinkKind::Quic => (64, wire::MAX_DATA_BODY_QUIC),
         _ => (0, wire::MAX_DATA_BODY),
     };
-    LinkSpec { kind, exporter: [seed; 32], max_lanes, max_data_body, path: 0 }
+    LinkSpec { kind, exporter: [seed; 32], max_lanes, max_data_body, path: 0, process: 0 }
 }
 
 /// Bytes that tell where they belong.

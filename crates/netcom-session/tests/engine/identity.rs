@@ -88,7 +88,7 @@ fn a_second_process_with_the_key_cannot_join_a_running_session() {
         .iter()
         .map(|(_, frame)| frame.clone())
         .filter(|frame| match frame {
-            Frame::Hello(hello) => hello.purpose == Purpose::Join,
+            Frame::Hello(hello) => matches!(hello.purpose, Purpose::Join { .. }),
             Frame::Join { .. } => true,
             _ => false,
         })

@@ -419,13 +419,21 @@ fn a_key_from_the_wrong_side_or_a_second_key_ends_the_session() {
 
 #[test]
 fn frames_that_change_nothing_are_bounded() {
-    let mut hostile = Hostile::new();
-    let sent = (0..100_000).find(|_| {
-        hostile.send(Frame::Streams { max: 1 });
-        hostile.closed().is_some()
-    });
-    assert_eq!(hostile.closed(), Some(Code::USELESS));
-    assert!(sent.is_some_and(|sent| (1000..1300).contains(&sent)), "{sent:?}");
+    let (stream, flow) = (Hostile::new().stream(0), Flow::Data);
+    for frame in [
+        Frame::Streams { max: 1 },
+        Frame::Credit(Credit { stream, flow, max: 1 }),
+        Frame::Blocked(Blocked { stream, flow, at: 1 }),
+    ] {
+        let mut hostile = Hostile::new();
+        hostile.send(hostile.data(0, 0, b"x", false));
+        let sent = (0..100_000).find(|_| {
+            hostile.send(frame.clone());
+            hostile.closed().is_some()
+        });
+        assert_eq!(hostile.closed(), Some(Code::USELESS), "{frame:?}");
+        assert!(sent.is_some_and(|sent| (1000..1300).contains(&sent)), "{frame:?}: {sent:?}");
+    }
 }
 
 #[test]
@@ -508,4 +516,22 @@ fn datagrams_arrive_once_and_do_not_wait_for_blocked_data() {
     assert!(got.iter().enumerate().all(|(n, (flow, bytes))| *flow == 7 && bytes[0] == n as u8));
     let long = pair.session(A, handle).send_datagram(7, Bytes::from(vec![0; 1101]), ttl, now);
     assert!(long.is_err());
+}
+
+#[test]
+fn streams_that_nobody_reads_for_minutes_are_no_violation() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect();
+    let writer = |seed| {
+        let stream = open(&mut pair, A, handle);
+        Transfer::new(A, [handle, 0], stream, pattern(1_000_000, seed))
+    };
+    let mut writers: Vec<Transfer> = (0..50).map(writer).collect();
+    for _ in 0..300 {
+        writers.iter_mut().for_each(|writer| writer.advance_writer_only(&mut pair));
+        pair.run_for(Duration::from_secs(1));
+    }
+
+    let closed = [A, B].map(|side| pair.hosts[side].closed_with(0));
+    assert_eq!(closed, [None, None]);
 }

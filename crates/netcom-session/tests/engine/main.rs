@@ -12,3 +12,4 @@ mod pacing;
 mod random;
 mod regressions;
 mod replay;
+mod successors;

@@ -1,7 +1,7 @@
 //! The rules of HELLO's entries.
 
 use netcom_session::{
-    Code, LaneId, LinkId,
+    Code, LaneId, LinkId, SessionId,
     wire::{
         DecodeError, Finals, Flaw, Frame, Hello, MAX_HELLO_BODY, MAX_VARINT, MAX_WAIT_MS, Purpose,
         kind,
@@ -10,6 +10,8 @@ use netcom_session::{
 use proptest::prelude::*;
 
 use crate::samples::{Purposes, any_hello, bare_hello, body, encoded, framed, hello, read};
+
+const JOIN: Purpose = Purpose::Join { session: SessionId([4; 16]) };
 
 #[test]
 fn entries_may_come_in_any_order() {
@@ -128,8 +130,7 @@ fn a_hello_that_would_be_too_long_loses_its_oldest_finals_only() {
     let lanes = vec![(LaneId(MAX_VARINT), MAX_VARINT); 128];
     let finals: Vec<_> =
         (0..16).map(|link| Finals { link: LinkId(link), lanes: lanes.clone() }).collect();
-    let long =
-        Hello { finals: finals.clone(), features: vec![MAX_VARINT; 64], ..hello(Purpose::Join) };
+    let long = Hello { finals: finals.clone(), features: vec![MAX_VARINT; 64], ..hello(JOIN) };
 
     let body = body_of(&long);
     let read = read_hello(&body).expect("valid");

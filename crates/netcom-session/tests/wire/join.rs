@@ -85,6 +85,7 @@ fn link(vector: &Value) -> LinkSpec {
         max_lanes: 0,
         max_data_body: MAX_DATA_BODY,
         path: 0,
+        process: 0,
     }
 }
 

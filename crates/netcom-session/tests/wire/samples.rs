@@ -85,7 +85,7 @@ pub(crate) struct Purposes;
 impl Purposes {
     pub(crate) const ALL: [Purpose; 6] = [
         Purpose::New,
-        Purpose::Join,
+        Purpose::Join { session: SessionId([4; 16]) },
         Purpose::Attached,
         Purpose::NeedJoin,
         Purpose::Gone { code: Code::RESUME_EXPIRED },
@@ -212,7 +212,7 @@ pub(crate) fn any_hello() -> impl Strategy<Value = Hello> {
     let ids = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()), option::of(any::<[u8; 16]>()));
     let purpose = prop_oneof![
         Just(Purpose::New),
-        Just(Purpose::Join),
+        any::<[u8; 16]>().prop_map(|name| Purpose::Join { session: SessionId(name) }),
         Just(Purpose::Attached),
         Just(Purpose::NeedJoin),
         number().prop_map(|code| Purpose::Gone { code: Code(code) }),

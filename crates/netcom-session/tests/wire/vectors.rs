@@ -137,7 +137,9 @@ fn describe_data(data: &Data) -> Value {
 fn describe_hello(hello: &Hello) -> Value {
     let purpose = match hello.purpose {
         Purpose::New => json!({ "is": "new" }),
-        Purpose::Join => json!({ "is": "join" }),
+        Purpose::Join { session } => {
+            json!({ "is": "join", "session": HEXLOWER.encode(&session.0) })
+        }
         Purpose::Attached => json!({ "is": "attached" }),
         Purpose::NeedJoin => json!({ "is": "need_join" }),
         Purpose::Gone { code } => json!({ "is": "gone", "code": code.0 }),

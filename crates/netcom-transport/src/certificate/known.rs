@@ -80,7 +80,7 @@ mod tests {
         let look = |certificate: &[u8], is_good| {
             let found = known.find_or_verify(certificate, || {
                 checks.set(checks.get() + 1);
-                let proven = Proven { peer, representations: Vec::new() };
+                let proven = Proven { peer, representations: Vec::new(), process: 0 };
                 if is_good { Ok(proven) } else { Err(CertificateError::SelfSignature) }
             });
             assert_eq!(found.is_ok(), is_good);

@@ -423,7 +423,7 @@ impl Sessions {
                 Ok(id) => return Ok((session, id)),
                 Err(AttachError::SessionEnded(code)) => {
                     self.forget(&session, code);
-                    if hello.purpose == Purpose::Join {
+                    if matches!(hello.purpose, Purpose::Join { .. }) {
                         return Err(Purpose::Gone { code });
                     }
                 }
@@ -432,6 +432,7 @@ impl Sessions {
                     return Err(refused(match error {
                         AttachError::TooManyLinks(_) => Code::OVERLOADED,
                         AttachError::OtherInstance => Code::INSTANCE_CHANGED,
+                        AttachError::UnknownSession => Code::UNKNOWN_SESSION,
                         AttachError::TooOften => Code::REFUSED,
                         _ => Code::PROTOCOL_VIOLATION,
                     }));

@@ -188,6 +188,7 @@ impl Machine {
             max_lanes: 64,
             max_data_body: wire::MAX_DATA_BODY_QUIC,
             path: 0,
+            process: 0,
         };
         let link = session.accept_link(link, &first, now).expect("a first link");
         let mut machine = Self { session, link, now };
