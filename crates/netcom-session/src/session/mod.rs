@@ -3,6 +3,7 @@
 mod api;
 mod apply;
 mod batch;
+mod bond;
 mod config;
 mod core;
 mod datagram;
@@ -14,6 +15,7 @@ mod health;
 mod life;
 mod link;
 mod links;
+mod mirror;
 mod pacing;
 mod range_set;
 mod receive;
@@ -32,7 +34,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{core::Core, failover::Watch, link::DeadLink, link::Link};
+use self::{bond::Role, core::Core, failover::Watch, link::DeadLink, link::Link};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},
@@ -40,6 +42,7 @@ use crate::{
 
 pub use self::{
     batch::{Batch, OutFrame},
+    bond::Redundancy,
     config::Config,
     event::{
         AttachError, Closed, DatagramError, Event, IncomingStream, OpenError, Progress, ReadError,
@@ -66,7 +69,7 @@ pub struct Session {
     links: Vec<Link>,
     /// Links that died with frames whose fate is not known yet.
     dead: VecDeque<DeadLink>,
-    /// The link that carries data.
+    /// The link that carries data, or leads where several do.
     active: Option<LinkId>,
     /// Links this side dialled.
     dialled: u64,
@@ -210,11 +213,10 @@ impl Session {
 
     /// A link whose driver has something to send now and was not told since it last asked.
     pub fn poll_wakeup(&mut self) -> Option<LinkId> {
-        let (active, now) = (self.active, self.now);
-        let core = &self.core;
-        let link = self.links.iter_mut().find(|link| {
-            !link.is_woken && link_has_work(link, core, active == Some(link.id), now)
+        let at = self.links.iter().position(|link| {
+            !link.is_woken && link_has_work(link, &self.core, self.role(link), self.now)
         })?;
+        let link = &mut self.links[at];
         link.is_woken = true;
         Some(link.id)
     }
@@ -270,17 +272,16 @@ impl Session {
 }
 
 /// Whether a link's driver has something to do.
-fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
+fn link_has_work(link: &Link, core: &Core, role: Role, now: Time) -> bool {
     use self::link::Phase;
+    let may_carry = || role.share > 0 && link.has_room_for_data();
     if link.hello.is_some() || link.join.is_some() {
         return true;
     }
     match link.phase {
         Phase::Ended => true,
         Phase::AwaitJoin { .. } | Phase::AwaitAnswer { held: true, .. } => false,
-        Phase::AwaitAnswer { .. } => {
-            is_active && link.has_room_for_data() && core.early != Some(0) && core.has_data()
-        }
+        Phase::AwaitAnswer { .. } => may_carry() && core.early != Some(0) && core.has_data(),
         Phase::Attached | Phase::Closing { .. } => {
             link.close_queued
                 || link.closing_queued
@@ -289,8 +290,11 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
                 || !link.answers.is_empty()
                 || link.lack_due.is_some_and(|due| due <= now)
                 || link.unacknowledged_bytes >= config::LACK_BYTES
-                || (is_active && link.is_attached() && link.has_room() && core.has_control())
-                || (is_active && link.is_attached() && link.has_room_for_data() && core.has_data())
+                || (role.leads && link.is_attached() && link.has_room() && core.has_control())
+                || (link.is_attached() && may_carry() && core.has_data())
+                || (role.is_mirrored
+                    && may_carry()
+                    && core.bonds.as_ref().is_some_and(|bonds| bonds.has_copies(link.id)))
         }
     }
 }
