@@ -336,7 +336,7 @@ fn links_of(session: &SharedSession) -> Vec<LinkSummary> {
         peer_id: session.peer(),
         kind: view.stats.kind,
         is_dialer: view.stats.is_dialer,
-        is_active: view.stats.is_active,
+        is_active: view.stats.carries_data,
         is_suspect: view.stats.is_suspect,
         local: view.info.local.clone(),
         remote: view.info.remote.clone(),

@@ -18,6 +18,7 @@ mod search;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

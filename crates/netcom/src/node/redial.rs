@@ -1,5 +1,5 @@
 //! Dialling for a session that needs a link: because its last one is gone, because none answers, or
-//! so that one stands by.
+//! because it uses several.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,14 @@ use netcom_session::State;
 use netcom_transport::{DialOptions, leads_alike};
 use tokio::time;
 
-use super::shared::Shared;
-use crate::session::{AttachFailure, SharedSession};
+use super::{
+    shared::Shared,
+    ways::{further, most_links},
+};
+use crate::{
+    config::Links,
+    session::{AttachFailure, SharedSession},
+};
 
 /// What a session needs a link for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,8 +25,8 @@ pub(crate) enum Need {
     Any,
     /// None of those it has answers.
     Beside,
-    /// It has one that works, and wants another.
-    Standby,
+    /// It uses links in this way, and wants so many.
+    Further(Links, usize),
 }
 
 /// Dials the peer, at once and then at growing intervals, until the need is met, the session is
@@ -48,19 +54,21 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, need: Ne
     }
 }
 
-/// Sees to it that a second link stands by until the session is over.
-pub(crate) async fn keep_standby(node: Arc<Shared>, session: Arc<SharedSession>) {
+/// Sees to it that there are as many links as the session uses until it is over.
+pub(crate) async fn keep_links(node: Arc<Shared>, session: Arc<SharedSession>) {
     loop {
         tokio::select! {
             _ = session.wait_attached() => {}
             () = node.closing() => return,
         }
-        redial(&node, &session, Need::Standby).await;
+        let policy = session.policy();
+        let wanted = most_links(policy, &known_addresses(&node, &session));
+        redial(&node, &session, Need::Further(policy, wanted)).await;
         if !session.is_open() || node.is_closing() {
             return;
         }
         tokio::select! {
-            () = session.wait_fewer_links(LINKS) => {}
+            () = session.wait_fewer_links(wanted, policy) => {}
             () = node.closing() => return,
         }
         time::sleep(LEAST).await;
@@ -73,16 +81,35 @@ impl Need {
         let is_felt = match self {
             Self::Any => session.state() == State::Detached && is_used(),
             Self::Beside => session.wants_link() && is_used(),
-            Self::Standby => session.state() == State::Live && session.working_links() < LINKS,
+            Self::Further(policy, wanted) => {
+                session.state() == State::Live
+                    && session.policy() == policy
+                    && session.working_links() < wanted
+            }
         };
         is_felt && !node.is_closing()
+    }
+
+    /// Which addresses to dial: other ways than those in use first, or alone.
+    fn choose(self, mut all: Vec<Multiaddr>, session: &SharedSession) -> Vec<Multiaddr> {
+        let links = session.links();
+        let in_use: Vec<&Multiaddr> =
+            links.iter().filter_map(|link| link.info.remote.as_ref()).collect();
+        match self {
+            Self::Any => {}
+            Self::Beside => {
+                all.sort_by_key(|address| in_use.iter().any(|used| leads_alike(address, used)));
+            }
+            Self::Further(policy, _) => all = further(policy, all, &in_use),
+        }
+        all
     }
 
     async fn met(self, session: &Arc<SharedSession>) {
         match self {
             Self::Any => drop(session.wait_attached().await),
             Self::Beside => session.wait_answer().await,
-            Self::Standby => session.wait_links(LINKS).await,
+            Self::Further(policy, wanted) => session.wait_links(wanted, policy).await,
         }
     }
 }
@@ -93,8 +120,8 @@ async fn dial(
     need: Need,
 ) -> Result<(), AttachFailure> {
     let peer = session.peer();
-    let addresses = match addresses(node, session, need) {
-        known if known.is_empty() => look_up(node, peer).await,
+    let addresses = match need.choose(known_addresses(node, session), session) {
+        known if known.is_empty() => need.choose(look_up(node, peer).await, session),
         known => known,
     };
     if addresses.is_empty() {
@@ -113,23 +140,14 @@ async fn dial(
     }
 }
 
-/// Where the peer may be reached, other ways than those in use first; to stand by, other ways only.
-fn addresses(node: &Shared, session: &SharedSession, need: Need) -> Vec<Multiaddr> {
+/// Where the peer may be reached, as far as is known.
+fn known_addresses(node: &Shared, session: &SharedSession) -> Vec<Multiaddr> {
     let known = node.peers.lock().get(&session.peer()).map(|peer| peer.addresses.clone());
     let mut all = dialled_before(session);
     for address in known.unwrap_or_default() {
         if !all.contains(&address) {
             all.push(address);
         }
-    }
-    let links = session.links();
-    let in_use: Vec<&Multiaddr> =
-        links.iter().filter_map(|link| link.info.remote.as_ref()).collect();
-    let is_other = |address: &Multiaddr| !in_use.iter().any(|used| leads_alike(address, used));
-    match need {
-        Need::Any => {}
-        Need::Beside => all.sort_by_key(|address| !is_other(address)),
-        Need::Standby => all.retain(is_other),
     }
     all
 }
@@ -172,8 +190,6 @@ impl Backoff {
     }
 }
 
-/// Links of a session with a standby.
-const LINKS: usize = 2;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A dialled link needs a moment to become part of the session.
