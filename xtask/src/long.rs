@@ -121,15 +121,33 @@ const LINES: &[Line] = &[
     },
 ];
 
-const SCENARIOS: &[Line] = &[Line {
-    name: "cuts",
-    about: "links cut and turned into black holes under load: how long nothing new comes",
-    package: "netcom-lab",
-    target: "nodes",
-    tests: &[
-        "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
-        "cuts::a_transfer_outlives_a_black_hole_by_another_address",
-    ],
-    environment: &[("NETCOM_CUTS", "200")],
-}];
+const SCENARIOS: &[Line] = &[
+    Line {
+        name: "cuts",
+        about: "links cut and turned into black holes under load: how long nothing new comes",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
+            "cuts::a_transfer_outlives_a_black_hole_by_another_address",
+        ],
+        environment: &[("NETCOM_CUTS", "200")],
+    },
+    Line {
+        name: "stripe",
+        about: "a transfer over two links side by side, equal and unequal ones: how much faster",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &["bonds::two_links_carry_a_transfer_side_by_side"],
+        environment: &[("NETCOM_MEGABYTES", "100"), ("NETCOM_RUNS", "5")],
+    },
+    Line {
+        name: "mirror",
+        about: "requests over two links that lose 5 % each way: how long answers take",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &["bonds::mirrored_links_answer_in_spite_of_losses"],
+        environment: &[("NETCOM_REQUESTS", "2000")],
+    },
+];

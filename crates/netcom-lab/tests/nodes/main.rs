@@ -4,6 +4,7 @@
 
 mod support;
 
+mod bonds;
 mod cuts;
 mod faults;
 mod proofs;
