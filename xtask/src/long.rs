@@ -197,4 +197,20 @@ const SCENARIOS: &[Line] = &[
         tests: &["random_networks_lose_nothing_and_come_to_rest", "twenty_hosts_live_for_an_hour"],
         environment: &[("NETCOM_SEEDS", "50000"), ("NETCOM_HOURS", "24")],
     },
+    Line {
+        name: "stripe",
+        about: "a transfer over two links side by side, equal and unequal ones: how much faster",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &["bonds::two_links_carry_a_transfer_side_by_side"],
+        environment: &[("NETCOM_MEGABYTES", "100"), ("NETCOM_RUNS", "5")],
+    },
+    Line {
+        name: "mirror",
+        about: "requests over two links that lose 5 % each way: how long answers take",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &["bonds::mirrored_links_answer_in_spite_of_losses"],
+        environment: &[("NETCOM_REQUESTS", "2000")],
+    },
 ];

@@ -38,7 +38,7 @@ pub use crate::{
     session::{
         AttachError, Batch, Closed, Config, DatagramError, Event, IncomingStream, LinkKind,
         LinkLoss, LinkSpec, LinkStats, OpenError, OutFrame, Poll, Progress, ReadError, ReadState,
-        Session, SessionSpec, State, Stats, WriteError,
+        Redundancy, Session, SessionSpec, State, Stats, WriteError,
     },
     time::Time,
 };

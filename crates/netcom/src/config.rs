@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt, str::FromStr, time::Duration};
 
 use netcom_discovery::Scope;
-use netcom_session::{Config, EndpointLimits};
+use netcom_session::{Config, EndpointLimits, Redundancy};
 use netcom_transport::HandshakeLimits;
 
 use crate::{error::CreateError, machine};
@@ -45,6 +45,31 @@ pub enum Links {
     /// A second one stands by, so that streams go on within a fraction of a second when the first
     /// one fails. It is of another kind or leads to another address.
     Standby,
+    /// One to each of the peer's addresses, up to four, which share what this side sends: large
+    /// transfers get the rate of all of them. A slower one takes what arrives no later for it. The
+    /// peer does the same with what it sends if it is told to.
+    Stripe,
+    /// One to each of the peer's addresses, up to four, or of another kind where there is only one
+    /// address. What this side sends goes over each of them, so that what comes first counts: this
+    /// costs as many times the traffic. Links that are a quarter of a mebibyte behind leave out
+    /// what the others have sent meanwhile.
+    Mirror,
+}
+
+impl Links {
+    /// Whether somebody has to see to it that there are as many.
+    pub(crate) fn are_kept(self) -> bool {
+        matches!(self, Self::Standby | Self::Stripe | Self::Mirror)
+    }
+
+    /// How a session uses those it has.
+    pub(crate) fn redundancy(self) -> Redundancy {
+        match self {
+            Self::Stripe => Redundancy::Stripe,
+            Self::Mirror => Redundancy::Mirror,
+            _ => Redundancy::Standby,
+        }
+    }
 }
 
 /// Why a text names no policy of [`Links`].

@@ -74,6 +74,8 @@ pub struct Path {
     pub reason: String,
     /// Links that stand by, and answer.
     pub standby: usize,
+    /// Links that carry data beside the one in use.
+    pub beside: usize,
 }
 
 /// The kinds of ways to a peer.
@@ -278,9 +280,11 @@ impl Connection {
         };
         let links = hold.links();
         let stands_by = |link: &&LinkView| {
-            link.stats.is_attached && !link.stats.is_active && !link.stats.is_suspect
+            link.stats.is_attached && !link.stats.carries_data && !link.stats.is_suspect
         };
         let standby = links.iter().filter(stands_by).count();
+        let is_beside = |link: &&LinkView| link.stats.carries_data && !link.stats.is_active;
+        let beside = links.iter().filter(is_beside).count();
         let link = links.iter().find(|link| link.stats.is_active && link.stats.is_attached);
         let info = link.map(|link| &link.info);
         Path {
@@ -291,6 +295,7 @@ impl Connection {
             rtt: link.and_then(|link| link.stats.rtt),
             reason,
             standby,
+            beside,
         }
     }
 

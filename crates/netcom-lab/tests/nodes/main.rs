@@ -5,6 +5,7 @@
 mod support;
 
 mod blocked;
+mod bonds;
 mod cuts;
 mod fairness;
 mod far;

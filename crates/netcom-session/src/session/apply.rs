@@ -40,15 +40,18 @@ impl Core {
         if effect == Effect::Useless {
             self.traffic.useless += 1;
         }
+        let (is_news, fresh) = (effect == Effect::Changed, self.traffic.fresh);
+        let bonds = self.bonds.as_mut();
+        let (copies, copied) = bonds.map_or((0, 0), |bonds| bonds.allow(is_news, fresh));
         // A failover may repeat whatever was in flight; the first link is none.
         let failovers = self.traffic.link_events.saturating_sub(1);
         let in_flight = failovers.saturating_mul(MAX_FRAMES_IN_FLIGHT as u64);
-        let allowed = USELESS_ALLOWANCE + self.traffic.frames / 10;
+        let allowed = USELESS_ALLOWANCE + self.traffic.frames / 10 + copies;
         if self.traffic.useless > allowed.saturating_add(in_flight) {
             return Err(Violation::because(Code::USELESS, "too many frames that change nothing"));
         }
         let links = self.traffic.link_events + 1;
-        let allowed = self.traffic.fresh.saturating_add(DUPLICATE_ALLOWANCE.saturating_mul(links));
+        let allowed = fresh.max(copied).saturating_add(DUPLICATE_ALLOWANCE.saturating_mul(links));
         if self.traffic.repeated > allowed {
             return Err(Violation::because(Code::USELESS, "too much repeated data"));
         }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use rustc_hash::FxHashMap;
 
 use super::{
+    bond::{Bonds, Redundancy},
     config::{
         BLOCKED_AFTER, BLOCKED_PAUSE, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS,
         ERROR_FLOOR, FINALS_WAIT, TURN_WINDOW,
@@ -27,12 +28,15 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) is_keeper: bool,
+    pub(crate) redundancy: Redundancy,
     pub(crate) streams: FxHashMap<StreamId, Box<Stream>>,
     pub(crate) scheduler: Scheduler,
     /// Frames that only say what holds now; made when sent.
     pub(crate) control: VecDeque<Control>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) datagrams: Datagrams,
+    /// What is kept for several links; `None` before the second.
+    pub(crate) bonds: Option<Box<Bonds>>,
     /// What the peer allows.
     pub(crate) peer_limits: Limits,
     /// Streams this side opened.
@@ -139,11 +143,13 @@ impl Core {
         Self {
             config,
             is_keeper,
+            redundancy: Redundancy::default(),
             streams: FxHashMap::default(),
             scheduler: Scheduler::default(),
             control: VecDeque::new(),
             events: VecDeque::new(),
             datagrams: Datagrams::default(),
+            bonds: None,
             peer_limits,
             opened: 0,
             may_open: EARLY_STREAMS,
@@ -560,6 +566,9 @@ impl Core {
         }
         self.scheduler = Scheduler::default();
         self.control.clear();
+        if let Some(bonds) = &mut self.bonds {
+            bonds.mirror.clear();
+        }
         self.blocked_due = None;
         self.events.push_back(Event::Closed(closed.clone()));
         self.ended = Some(closed);

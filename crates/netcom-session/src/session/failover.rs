@@ -127,6 +127,7 @@ impl Session {
     /// do. Of several that are all suspect none: what is new waits for the first that answers. The
     /// keeper's choice is told to the other side.
     pub(super) fn choose_active(&mut self) {
+        self.count_links();
         let current = self.active.and_then(|id| self.links.iter().find(|link| link.id == id));
         if current.is_some_and(Link::works) {
             return;

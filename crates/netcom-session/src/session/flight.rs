@@ -34,6 +34,12 @@ impl Flight {
         self.limit
     }
 
+    /// Bytes a second that the link delivers, or more if it was never given as much; 0 while
+    /// nothing is known.
+    pub(crate) fn rate(&self) -> u64 {
+        u64::from(self.rates.iter().copied().max().unwrap_or(0)) << 10
+    }
+
     /// Lets so many bytes be in flight until the link's rate says how many.
     pub(crate) fn allow(&mut self, bytes: usize) {
         self.limit = self.limit.max(bytes);
@@ -44,31 +50,53 @@ impl Flight {
         self.is_limited = true;
     }
 
+    /// Takes note of when the oldest of what is about to be acknowledged was sent: the time before
+    /// that is no part of a round.
+    pub(crate) fn begin(&mut self, sent_at: Time) {
+        if self.acknowledged == 0 {
+            self.began = self.began.max(sent_at);
+        }
+    }
+
     /// Takes note of acknowledged bytes, after the round trip that they tell.
     pub(crate) fn acknowledge(&mut self, bytes: usize, rtt: &Rtt, now: Time) {
-        if rtt.least() < NEAR_RTT {
-            self.limit = MOST_NEAR;
-            return;
-        }
         self.acknowledged = self.acknowledged.saturating_add(bytes as u64);
-        let span = now.since(self.began);
-        if span < rtt.smoothed().max(SHORTEST_ROUND) {
+        let is_near = rtt.least() < NEAR_RTT;
+        if is_near {
+            self.limit = MOST_NEAR;
+        }
+        if now.since(self.began) < rtt.smoothed().max(SHORTEST_ROUND) {
             return;
         }
-        let rate = u128::from(self.acknowledged) * 1_000_000_000 / span.as_nanos().max(1);
-        self.end_round(u32::try_from(rate >> 10).unwrap_or(u32::MAX));
-        (self.began, self.acknowledged) = (now, 0);
+        self.end_round(now);
+        if is_near {
+            return;
+        }
         let fastest = self.rates.iter().copied().max().unwrap_or(0);
         let span = rtt.least() + SLACK;
         let bytes = (u128::from(fastest) << 10) * 2 * span.as_nanos() / 1_000_000_000;
         self.limit = usize::try_from(bytes).unwrap_or(MOST).clamp(LEAST, MOST);
     }
 
+    /// Takes note that nothing is on its way any more: what follows is measured by itself.
+    pub(crate) fn pause(&mut self, rtt: &Rtt, now: Time) {
+        let is_round = now.since(self.began) >= rtt.least().max(SHORTEST_ROUND);
+        if is_round && self.acknowledged >= TELLING {
+            self.end_round(now);
+        }
+        self.acknowledged = 0;
+    }
+
     /// A round without a shortage of data tells what the link can do; any other only that it can
-    /// do as much.
-    fn end_round(&mut self, rate: u32) {
+    /// do as much, if it says anything.
+    fn end_round(&mut self, now: Time) {
+        let span = now.since(self.began).as_nanos().max(1);
+        let rate = u128::from(self.acknowledged) * 1_000_000_000 / span;
+        let rate = u32::try_from(rate >> 10).unwrap_or(u32::MAX);
+        let is_telling = self.acknowledged >= TELLING;
+        (self.began, self.acknowledged) = (now, 0);
         let is_limited = std::mem::take(&mut self.is_limited);
-        if is_limited || self.rates.iter().all(|known| *known < rate) {
+        if is_limited || (is_telling && self.rates.iter().all(|known| *known < rate)) {
             let place = usize::from(self.next) % ROUNDS;
             self.rates[place] = rate;
             self.next = self.next.wrapping_add(1);
@@ -82,6 +110,8 @@ const ROUNDS: usize = 8;
 const SHORTEST_ROUND: Duration = Duration::from_millis(5);
 /// What the peer may wait with an acknowledgement, about.
 const SLACK: Duration = Duration::from_millis(5);
+/// Fewer bytes in a round say nothing of what the link can do.
+const TELLING: u64 = 8 << 10;
 const LEAST: usize = 64 << 10;
 const MOST: usize = 64 << 20;
 /// Below this least round trip a link leads to the same machine or network.
@@ -143,6 +173,23 @@ mod tests {
         assert_eq!(flight.limit(), fast);
         (0..ROUNDS).for_each(|_| round(&mut flight, 25_000, true));
         assert!(flight.limit() <= fast / 9);
+    }
+
+    #[test]
+    fn a_rate_is_known_once_something_was_delivered_and_pauses_are_no_part_of_it() {
+        let (mut flight, rtt) = (Flight::default(), far());
+        assert_eq!(flight.rate(), 0);
+        let sent_at = Time(0) + 3600 * Duration::from_secs(1);
+        flight.begin(sent_at);
+        flight.acknowledge(16 << 10, &rtt, sent_at + 20 * MS);
+        assert_eq!(flight.rate(), 800 << 10);
+        flight.acknowledge(32 << 10, &rtt, sent_at + 40 * MS);
+        assert_eq!(flight.rate(), 1600 << 10);
+        flight.acknowledge(100, &rtt, sent_at + 400 * MS);
+        flight.begin(sent_at + 500 * MS);
+        flight.acknowledge(64 << 10, &rtt, sent_at + 501 * MS);
+        flight.pause(&rtt, sent_at + 501 * MS);
+        assert_eq!(flight.rate(), 1600 << 10);
     }
 
     #[test]

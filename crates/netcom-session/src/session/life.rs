@@ -22,7 +22,7 @@ impl Session {
         let Some(at) = self.links.iter().position(|link| link.id == id) else {
             return Poll::Finish;
         };
-        let is_active = self.active == Some(id);
+        let role = self.role(&self.links[at]);
         let start = batch.len_bytes();
         // Split by field, so that the frames of the whole session can be made while the core fills.
         let (key, want, auth) = (&self.key, &self.want, &self.auth);
@@ -52,7 +52,7 @@ impl Session {
         };
         let link = &mut self.links[at];
         link.is_woken = false;
-        let outgoing = Outgoing { is_active, session_frame: &mut session_frame };
+        let outgoing = Outgoing { role, session_frame: &mut session_frame };
         self.core.fill(link, outgoing, budget, batch, now);
         let written = batch.len_bytes() - start;
         link.bytes_sent += written as u64;

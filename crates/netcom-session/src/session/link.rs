@@ -192,7 +192,7 @@ pub(crate) struct RxLane {
 pub(crate) struct Held {
     pub(crate) index: u64,
     pub(crate) sent_at: Time,
-    /// It was sent again on another link, which answers for it now.
+    /// It was sent on another link, too, which answers for it.
     pub(crate) is_moved: bool,
     pub(crate) item: Item,
 }
@@ -336,8 +336,17 @@ impl Link {
 
     /// Counts and stores a frame.
     pub(crate) fn sent(&mut self, lane: usize, item: Item, now: Time) {
+        self.store(lane, item, false, now);
+    }
+
+    /// The same for a frame that another link answers for.
+    pub(crate) fn sent_copy(&mut self, lane: usize, item: Item, now: Time) {
+        self.store(lane, item, true, now);
+    }
+
+    fn store(&mut self, lane: usize, item: Item, is_moved: bool, now: Time) {
         let tx = &mut self.tx[lane];
-        tx.held.push_back(Held { index: tx.sent, sent_at: now, is_moved: false, item });
+        tx.held.push_back(Held { index: tx.sent, sent_at: now, is_moved, item });
         tx.sent += 1;
         self.frames_in_flight += 1;
         self.bytes_in_flight += item.bytes();

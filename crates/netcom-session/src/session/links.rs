@@ -65,6 +65,9 @@ impl Session {
                 link.rtt.sample(now.since(sent_at).saturating_sub(delay));
                 let bytes = before - link.bytes_in_flight;
                 link.flight.acknowledge(bytes, &link.rtt, now);
+                if link.bytes_in_flight == 0 {
+                    link.flight.pause(&link.rtt, now);
+                }
                 self.core.rtt = link.rtt.smoothed();
                 self.link_answered(via, now);
             }
@@ -315,6 +318,9 @@ impl Link {
         }
         self.frames_in_flight -= held.len();
         self.bytes_in_flight -= held.iter().map(|held| held.item.bytes()).sum::<usize>();
+        if let Some(oldest) = held.first() {
+            self.flight.begin(oldest.sent_at);
+        }
         let newest = held.iter().map(|held| held.sent_at).max();
         Ok((held.into_iter().map(|held| held.item).collect(), newest))
     }

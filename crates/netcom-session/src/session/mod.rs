@@ -3,6 +3,7 @@
 mod api;
 mod apply;
 mod batch;
+mod bond;
 mod config;
 mod core;
 mod datagram;
@@ -15,6 +16,7 @@ mod health;
 mod life;
 mod link;
 mod links;
+mod mirror;
 mod pacing;
 mod range_set;
 mod receive;
@@ -33,7 +35,9 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link};
+use self::{
+    bond::Role, core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link,
+};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},
@@ -41,6 +45,7 @@ use crate::{
 
 pub use self::{
     batch::{Batch, OutFrame},
+    bond::Redundancy,
     config::Config,
     event::{
         AttachError, Closed, DatagramError, Event, IncomingStream, OpenError, Progress, ReadError,
@@ -69,7 +74,7 @@ pub struct Session {
     links: Vec<Link>,
     /// Links that died with frames whose fate is not known yet.
     dead: VecDeque<DeadLink>,
-    /// The link that carries data.
+    /// The link that carries data, or leads where several do.
     active: Option<LinkId>,
     /// Links this side dialled.
     dialled: u64,
@@ -216,11 +221,10 @@ impl Session {
 
     /// A link whose driver has something to send now and was not told since it last asked.
     pub fn poll_wakeup(&mut self) -> Option<LinkId> {
-        let (active, now) = (self.active, self.now);
-        let core = &self.core;
-        let link = self.links.iter_mut().find(|link| {
-            !link.is_woken && link_has_work(link, core, active == Some(link.id), now)
+        let at = self.links.iter().position(|link| {
+            !link.is_woken && link_has_work(link, &self.core, self.role(link), self.now)
         })?;
+        let link = &mut self.links[at];
         link.is_woken = true;
         Some(link.id)
     }
@@ -276,8 +280,9 @@ impl Session {
 }
 
 /// Whether a link's driver has something to do.
-fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
+fn link_has_work(link: &Link, core: &Core, role: Role, now: Time) -> bool {
     use self::link::Phase;
+    let may_carry = || role.share > 0 && link.has_room_for_data();
     if link.hello.is_some() || link.join.is_some() {
         return true;
     }
@@ -285,7 +290,7 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
         Phase::Ended => true,
         Phase::AwaitJoin { .. } | Phase::AwaitAnswer { held: true, .. } => false,
         Phase::AwaitAnswer { .. } => {
-            let may_send = is_active && link.may_send_data() && link.has_room_for_data();
+            let may_send = link.may_send_data() && may_carry();
             may_send && core.early != Some(0) && core.has_data()
         }
         Phase::Attached | Phase::Closing { .. } => {
@@ -296,8 +301,11 @@ fn link_has_work(link: &Link, core: &Core, is_active: bool, now: Time) -> bool {
                 || !link.answers.is_empty()
                 || link.lack_due.is_some_and(|due| due <= now)
                 || link.unacknowledged_bytes >= config::LACK_BYTES
-                || (is_active && link.is_attached() && link.has_room() && core.has_control())
-                || (is_active && link.is_attached() && link.has_room_for_data() && core.has_data())
+                || (role.leads && link.is_attached() && link.has_room() && core.has_control())
+                || (link.is_attached() && may_carry() && core.has_data())
+                || (role.is_mirrored
+                    && may_carry()
+                    && core.bonds.as_ref().is_some_and(|bonds| bonds.has_copies(link.id)))
         }
     }
 }

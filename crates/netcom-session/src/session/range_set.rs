@@ -59,6 +59,17 @@ impl RangeSet {
         self.0.iter().for_each(visit);
     }
 
+    /// How many offsets there are.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// Whether all of `range` is in the set.
+    pub(crate) fn covers(&self, range: &Range<u64>) -> bool {
+        let first = self.0.partition_point(|old| old.end < range.end);
+        self.0.get(first).is_some_and(|old| old.start <= range.start && range.end <= old.end)
+    }
+
     /// Whether the set has no offset.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -99,6 +110,9 @@ mod tests {
                     model.retain(|offset| !(start..start + length).contains(offset));
                 }
                 prop_assert!((0..80).all(|at| ranges.contains(at) == model.contains(&at)));
+                prop_assert_eq!(ranges.total(), model.len() as u64);
+                let is_there = (start..start + length).all(|at| model.contains(&at));
+                prop_assert!(length == 0 || ranges.covers(&(start..start + length)) == is_there);
                 prop_assert!(ranges.0.windows(2).all(|pair| pair[0].end < pair[1].start));
                 prop_assert!(ranges.0.iter().all(|range| !range.is_empty()));
             }

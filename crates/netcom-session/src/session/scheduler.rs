@@ -73,6 +73,12 @@ impl Scheduler {
         }
     }
 
+    /// All flows, class by class.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = (StreamId, Flow)> + '_ {
+        let protocols = self.classes.iter().flat_map(|class| &class.protocols);
+        protocols.flat_map(|protocol| &protocol.flows).copied()
+    }
+
     /// Streams whose turn comes next, if nothing else happens.
     pub(crate) fn upcoming(&self) -> impl Iterator<Item = StreamId> + '_ {
         let protocol = self.classes[self.turn].protocols.front();

@@ -223,6 +223,14 @@ impl SendFlow {
                 || (self.fin == Mark::Queued && self.sent == self.written))
     }
 
+    /// Bytes that could be sent now.
+    pub(crate) fn unsent(&self) -> u64 {
+        if self.reset.is_some() {
+            return 0;
+        }
+        self.lost.total() + (self.sendable_to() - self.sent)
+    }
+
     /// Appends the payload of a piece: the caller's own buffers, runs of short parts joined.
     pub(crate) fn append_payload(&self, piece: Piece, payload: &mut Vec<Bytes>) {
         let is_short = |(_, part): &(&Bytes, Range<usize>)| part.len() < JOIN_BELOW;
@@ -251,6 +259,18 @@ impl SendFlow {
             let within = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
             (chunk, within(begin)..chunk.len().min(within(end)))
         })
+    }
+
+    /// Whether a piece that was sent can be sent once more, and may be of use.
+    pub(crate) fn can_repeat(&self, piece: Piece) -> bool {
+        let range = piece.offset..piece.offset + piece.length as u64;
+        let is_wanted = if range.is_empty() {
+            (piece.open && self.open == Mark::InFlight) || (piece.fin && self.fin == Mark::InFlight)
+        } else {
+            // Below the base the buffers may be gone.
+            range.start >= self.base && !self.acked.covers(&range)
+        };
+        is_wanted && self.reset.is_none()
     }
 
     /// Takes an acknowledgement of a piece. Returns the bytes freed, as charged.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LinkKind, Session};
+use super::{LinkKind, Redundancy, Session};
 use crate::LinkId;
 
 /// A session's figures.
@@ -47,8 +47,11 @@ pub struct LinkStats {
     pub is_dialer: bool,
     /// Whether it is part of the session, and not ending.
     pub is_attached: bool,
-    /// Whether it carries the session's data.
+    /// Whether it carries the session's data, or leads where several do.
     pub is_active: bool,
+    /// Whether data may travel on it: it is the active one, or one beside it where the session uses
+    /// several.
+    pub carries_data: bool,
     /// Whether it owes an answer for so long that it carries nothing while another link works.
     pub is_suspect: bool,
     /// Smoothed round trip; `None` before the first sample.
@@ -100,6 +103,8 @@ impl Session {
                 is_dialer: link.is_dialer,
                 is_attached: link.is_attached(),
                 is_active: self.active == Some(link.id),
+                carries_data: self.active == Some(link.id)
+                    || (self.core.redundancy != Redundancy::Standby && self.carries(link)),
                 is_suspect: link.health.is_suspect(),
                 rtt: known(link.rtt.smoothed()),
                 least_rtt: known(link.rtt.least()),

@@ -1,12 +1,16 @@
 //! Filling a link: what goes out next, on which lane.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{
     batch::Batch,
+    bond::{PIECE, Role},
     config::{LACK_BYTES, TURN_WINDOW},
     core::Core,
     link::{Control, Item, Link, Phase},
+    scheduler::Turn,
     send::Mark,
 };
 use crate::{
@@ -19,8 +23,8 @@ use crate::{
 
 /// What of the session, beside its streams, frames are made from.
 pub(crate) struct Outgoing<'a> {
-    /// Whether the link carries the session's data.
-    pub(crate) is_active: bool,
+    /// What of the session the link carries.
+    pub(crate) role: Role,
     /// Makes the frames that concern the whole session; `None` where one is not wanted any more.
     pub(crate) session_frame: &'a mut dyn FnMut(Control) -> Option<Frame>,
 }
@@ -47,9 +51,13 @@ impl Core {
             }
             _ => {}
         }
+        let role = outgoing.role;
         let start = batch.len_bytes();
         fill_probes(link, batch, now);
-        if link.is_attached() && outgoing.is_active {
+        if role.is_mirrored {
+            self.fill_copies(link, budget, batch, now);
+        }
+        if link.is_attached() && role.leads {
             self.fill_control(link, &mut outgoing, budget, batch, now);
         }
         if link.close_queued && link.may_acknowledge() {
@@ -72,21 +80,17 @@ impl Core {
             batch.push(crate::LaneId(0), &update);
             link.sent(0, Item::Control(Control::Closing), now);
         }
-        if link.may_send_data() && outgoing.is_active {
-            self.fill_datagrams(link, batch, now);
-            self.frame_payload = link.spec.max_data_body.saturating_sub(DATA_OVERHEAD);
-            self.warm(self.scheduler.upcoming().take(budget / UPCOMING_FRAME));
-            while batch.len_bytes() - start < budget
-                && link.has_room_for_data()
-                && self.may_send(now)
-            {
-                if !self.fill_turn(link, budget / 2, batch, now) {
-                    break;
-                }
-            }
+        if link.may_send_data() && role.leads {
+            self.fill_datagrams(link, role, batch, now);
         }
-        if outgoing.is_active && !link.has_room_for_data() {
+        if link.may_send_data() && role.share > 0 {
+            self.fill_data(link, role, start..start + budget, batch, now);
+        }
+        if role.share > 0 && !link.has_room_for_data() {
             link.flight.hold_back();
+        }
+        if let Some(bonds) = self.bonds.as_mut().filter(|_| role.is_mirrored) {
+            bonds.skip_own(link.id);
         }
         let is_allowed = link.may_acknowledge();
         fill_lack(link, batch, now, is_allowed);
@@ -117,12 +121,15 @@ impl Core {
             if let Some(frame) = frame {
                 batch.push(crate::LaneId(0), &frame);
                 link.sent(0, Item::Control(control), now);
+                if outgoing.role.is_mirrored {
+                    self.mirror_item(link.id, Item::Control(control), now);
+                }
             }
         }
     }
 
     /// Makes a control frame of a stream from what holds now.
-    fn stream_frame(&mut self, control: Control) -> Option<Frame> {
+    pub(crate) fn stream_frame(&mut self, control: Control) -> Option<Frame> {
         match control {
             Control::Reset(stream, flow) => {
                 let send = self.streams.get_mut(&stream)?.send_existing(flow)?;
@@ -158,30 +165,71 @@ impl Core {
         }
     }
 
-    fn fill_datagrams(&mut self, link: &mut Link, batch: &mut Batch, now: Time) {
+    fn fill_datagrams(&mut self, link: &mut Link, role: Role, batch: &mut Batch, now: Time) {
         // Before the handshake ends, the early budget is for streams.
         while link.is_attached()
             && let Some(message) = self.datagrams.poll(now)
         {
             self.spend(message.bytes.len(), now);
+            if role.is_mirrored {
+                self.mirror_datagram(link.id, &message, now);
+            }
             batch.push(crate::LaneId(0), &Frame::Datagram(message));
             link.sent_uncounted(0);
         }
     }
 
+    /// Adds what flows may send, in turn, until the batch is filled to the end of `room` or the link
+    /// has its share.
+    fn fill_data(
+        &mut self,
+        link: &mut Link,
+        role: Role,
+        room: Range<usize>,
+        batch: &mut Batch,
+        now: Time,
+    ) {
+        let budget = room.len();
+        self.frame_payload =
+            link.spec.max_data_body.min(role.max_body).saturating_sub(DATA_OVERHEAD);
+        self.warm(self.scheduler.upcoming().take(budget / UPCOMING_FRAME));
+        let (mut left, before) = (role.share, link.bytes_in_flight);
+        while batch.len_bytes() < room.end
+            && left >= PIECE
+            && link.has_room_for_data()
+            && self.may_send(now)
+        {
+            let most = left.min(budget / 2);
+            let Some(sent) = self.fill_turn(link, role, most, batch, now) else { break };
+            left = left.saturating_sub(sent);
+        }
+        if let Some(bonds) = self.bonds.as_mut().filter(|_| role.is_striped) {
+            let sent = link.bytes_in_flight - before;
+            bonds.spend(link.id, sent, link.flight.rate(), now);
+        }
+    }
+
     /// Adds what the flow whose turn it is may send at once: a frame, and more while all of them
     /// have at most `most` bytes. So both ends meet a stream once for several frames: of many, each
-    /// is far from the processor when its turn comes. Returns whether there may be more.
-    fn fill_turn(&mut self, link: &mut Link, most: usize, batch: &mut Batch, now: Time) -> bool {
-        let Some(turn) = self.scheduler.next() else { return false };
+    /// is far from the processor when its turn comes. Returns how much that is,
+    /// `None` where no flow waits.
+    fn fill_turn(
+        &mut self,
+        link: &mut Link,
+        role: Role,
+        most: usize,
+        batch: &mut Batch,
+        now: Time,
+    ) -> Option<usize> {
+        let turn = self.scheduler.next()?;
         let (id, flow) = (turn.stream, turn.flow);
         let most = most.min(MAX_TURN);
         let mut total = 0;
         loop {
-            let Some(sent) = self.data_frame(link, id, flow, batch, now) else {
+            let Some(sent) = self.data_frame(link, role, &turn, batch, now) else {
                 // Nothing to send, or not before the peer's hello.
                 self.leave_line(total, id, flow);
-                return true;
+                return Some(total);
             };
             total += sent.length;
             self.carried_at = now;
@@ -196,7 +244,7 @@ impl Core {
             if sent.is_blocked {
                 self.note_blocked(id, flow, now);
             }
-            return true;
+            return Some(total);
         }
     }
 
@@ -204,11 +252,12 @@ impl Core {
     fn data_frame(
         &mut self,
         link: &mut Link,
-        id: StreamId,
-        flow: Flow,
+        role: Role,
+        turn: &Turn,
         batch: &mut Batch,
         now: Time,
     ) -> Option<Sent> {
+        let (id, flow) = (turn.stream, turn.flow);
         let early = self.early.unwrap_or(u64::MAX);
         let stream = self.streams.get_mut(&id)?;
         let class = stream.class;
@@ -219,11 +268,13 @@ impl Core {
         let protocol = if may_open { stream.protocol.clone() } else { Bytes::new() };
         let send = stream.send_existing(flow)?;
         let overhead = DATA_OVERHEAD + if may_open { protocol.len() + 2 } else { 0 };
-        let room = link.spec.max_data_body.saturating_sub(overhead);
+        let room = link.spec.max_data_body.min(role.max_body).saturating_sub(overhead);
         let piece = send.next_piece(room, early)?;
         let fin_errors = piece.fin && send.fin_errors;
-        let lane = link.choose_lane(send.lane);
-        send.lane = u8::try_from(lane).unwrap_or(0);
+        let lane = link.choose_lane(if role.keeps_lanes { send.lane } else { 0 });
+        if role.keeps_lanes {
+            send.lane = u8::try_from(lane).unwrap_or(0);
+        }
         let data = Data {
             stream: id,
             flow,
@@ -236,9 +287,13 @@ impl Core {
         batch.push_data(crate::LaneId(lane as u64), &data, piece.length, |payload| {
             send.append_payload(piece, payload);
         });
-        link.sent(lane, Item::Data { stream: id, flow, piece, fin_errors }, now);
+        let item = Item::Data { stream: id, flow, piece, fin_errors };
+        link.sent(lane, item, now);
         send.is_scheduled = send.has_work();
         let (has_more, is_blocked) = (send.is_scheduled, send.is_blocked());
+        if role.is_mirrored {
+            self.mirror_item(link.id, item, now);
+        }
         if let Some(early) = &mut self.early {
             *early -= piece.length as u64;
         }

@@ -60,6 +60,10 @@ pub struct Wire {
     pub capacity: usize,
     /// How long a frame takes.
     pub delay: Duration,
+    /// Bytes a second that leave each end; any number where it is `None`.
+    pub rate: Option<u64>,
+    /// When all that was sent from each end has left it.
+    free_at: [Time; 2],
 }
 
 #[derive(Default)]
@@ -153,6 +157,8 @@ impl Pair {
             is_cut: false,
             capacity: 1 << 20,
             delay: self.delay,
+            rate: None,
+            free_at: [Time(0); 2],
         });
         self.flush();
         self.wires.len() - 1
@@ -453,7 +459,8 @@ impl Pair {
     }
 
     fn carry(&mut self, wire: WireId, from: Side, lane: LaneId, bytes: Vec<u8>) {
-        let at = self.now + self.wires[wire].delay;
+        let left = self.wires[wire].leave(from, bytes.len(), self.now);
+        let at = left + self.wires[wire].delay;
         if self.is_traced {
             self.trace.extend(self.now.0.to_be_bytes());
             self.trace
@@ -502,6 +509,14 @@ impl Pair {
 }
 
 impl Wire {
+    /// When so many bytes will have left an end, behind those that were sent before.
+    fn leave(&mut self, from: Side, bytes: usize, now: Time) -> Time {
+        let Some(rate) = self.rate else { return now };
+        let nanos = bytes as u64 * 1_000_000_000 / rate;
+        self.free_at[from] = self.free_at[from].max(now) + Duration::from_nanos(nanos);
+        self.free_at[from]
+    }
+
     fn in_flight(&self, from: Side) -> usize {
         let lanes = self.lanes[1 - from].values();
         lanes.flat_map(|lane| &lane.queue).map(|(_, bytes)| bytes.len()).sum()

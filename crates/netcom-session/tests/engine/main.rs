@@ -1,5 +1,6 @@
 //! The engine with both of its ends, on virtual time.
 
+mod bond;
 mod exchange;
 mod failover;
 mod harness;

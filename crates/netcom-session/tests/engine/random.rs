@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use netcom_session::{Class, Code, Flow, LinkKind, ReadState, State, StreamId};
+use netcom_session::{Class, Code, Flow, LinkKind, ReadState, Redundancy, State, StreamId};
 
 use crate::harness::*;
 
@@ -263,7 +263,7 @@ impl World {
     }
 
     fn change_links(&mut self) {
-        match self.choices.next(4) {
+        match self.choices.next(5) {
             0 | 1 => {
                 let attached: Vec<WireId> = (0..self.pair.wires.len())
                     .filter(|wire| self.pair.wires[*wire].ends.iter().all(Option::is_some))
@@ -289,7 +289,13 @@ impl World {
                     self.pair.dial_from(side, 0, kind);
                 }
             }
-            _ => self.reconnect(),
+            3 => self.reconnect(),
+            _ => {
+                let choices = [Redundancy::Standby, Redundancy::Stripe, Redundancy::Mirror];
+                let redundancy = choices[self.choices.next(3) as usize];
+                let (side, now) = (self.side(), self.pair.now);
+                self.pair.session(side, 0).set_redundancy(redundancy, now);
+            }
         }
     }
 

@@ -153,8 +153,9 @@ impl ConnectBuilder {
         self
     }
 
-    /// Sets how many links the session uses; one that is open already gets a standby if that is
-    /// asked for, and keeps it. Default: as the node.
+    /// Sets how many links the session uses, and how; one that is open already gets what is asked
+    /// for, and keeps it until another connection asks for more than [`Links::Auto`]. Default: as
+    /// the node.
     pub fn links(mut self, links: Links) -> Self {
         self.options.links = Some(links);
         self
@@ -172,8 +173,8 @@ impl ConnectBuilder {
         let wanted = resolving.map_err(|_| ConnectError::Timeout { target, after })??;
         let rest = Options { timeout: after.saturating_sub(begun.elapsed()), ..options.clone() };
         let (hold, reason) = node.connect(&wanted, &rest).await?;
-        if options.links == Some(Links::Standby) {
-            node.keep_standby(&hold);
+        if let Some(links) = options.links.filter(|links| links.are_kept()) {
+            node.keep_links(&hold, links);
         }
         let connection = Connection::new(hold, wanted.netid, reason);
         if !options.failover {

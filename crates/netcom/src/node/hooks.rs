@@ -43,8 +43,8 @@ impl SessionHooks for Hooks {
         let proven = node.judge(session);
         node.peers.lock().note_success(peer);
         if is_new {
-            if node.links == Links::Standby {
-                node.keep_standby(session);
+            if node.links.are_kept() {
+                node.keep_links(session, node.links);
             }
             let netids = proven.netids();
             node.events.tell(NodeEvent::Connected { peer, netids, is_inbound: !by_dial });
@@ -118,10 +118,10 @@ impl SessionHooks for Hooks {
 }
 
 impl Shared {
-    /// Keeps a second link beside the one in use, as long as the session is used.
-    pub(crate) fn keep_standby(self: &Arc<Self>, session: &Arc<SharedSession>) {
-        if session.begin_standby() {
-            self.runtime.spawn(redial::keep_standby(Arc::clone(self), Arc::clone(session)));
+    /// Uses links in this way, and keeps as many as that takes until the session is over.
+    pub(crate) fn keep_links(self: &Arc<Self>, session: &Arc<SharedSession>, policy: Links) {
+        if session.use_links(policy) {
+            self.runtime.spawn(redial::keep_links(Arc::clone(self), Arc::clone(session)));
         }
     }
 

@@ -20,6 +20,7 @@ mod search;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -51,7 +51,7 @@ impl Reach {
 }
 
 /// The address's first part, if it is an IP address.
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
+pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     // Text, because the type of the parts is not part of our API.
     let text = address.to_string();
     let mut parts = text.split('/').skip(1);

@@ -1,5 +1,5 @@
 //! Dialling for a session that needs a link: because its last one is gone, because none answers, or
-//! so that one stands by.
+//! because it uses several.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -10,8 +10,14 @@ use netcom_session::State;
 use netcom_transport::{DialOptions, Link, leads_alike, without_peer};
 use tokio::time::{self, Instant};
 
-use super::shared::Shared;
-use crate::session::{AttachFailure, SharedSession};
+use super::{
+    shared::Shared,
+    ways::{further, most_links},
+};
+use crate::{
+    config::Links,
+    session::{AttachFailure, SharedSession},
+};
 
 /// What a session needs a link for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +28,8 @@ pub(crate) enum Need {
     /// answer either, and a peer that is only slow would be slower for it: that is tried after a
     /// while.
     Beside { again: bool },
-    /// It has one that works, and wants another.
-    Standby,
+    /// It uses links in this way, and wants so many.
+    Further(Links, usize),
 }
 
 /// Dials the peer, at once and then at growing intervals, until the need is met, the session is
@@ -74,19 +80,21 @@ pub(crate) async fn replace_unanswered(node: &Shared, session: &Arc<SharedSessio
     session.end_replacing();
 }
 
-/// Sees to it that a second link stands by until the session is over.
-pub(crate) async fn keep_standby(node: Arc<Shared>, session: Arc<SharedSession>) {
+/// Sees to it that there are as many links as the session uses until it is over.
+pub(crate) async fn keep_links(node: Arc<Shared>, session: Arc<SharedSession>) {
     loop {
         tokio::select! {
             _ = session.wait_attached() => {}
             () = node.closing() => return,
         }
-        redial(&node, &session, Need::Standby).await;
+        let policy = session.policy();
+        let wanted = most_links(policy, &known_addresses(&node, &session));
+        redial(&node, &session, Need::Further(policy, wanted)).await;
         if !session.is_open() || node.is_closing() {
             return;
         }
         tokio::select! {
-            () = session.wait_fewer_links(LINKS) => {}
+            () = session.wait_fewer_links(wanted, policy) => {}
             () = node.closing() => return,
         }
         time::sleep(LEAST).await;
@@ -104,16 +112,35 @@ impl Need {
         let is_felt = match self {
             Self::Any => session.state() == State::Detached && is_used(),
             Self::Beside { .. } => session.wants_link() && is_used(),
-            Self::Standby => session.state() == State::Live && session.working_links() < LINKS,
+            Self::Further(policy, wanted) => {
+                session.state() == State::Live
+                    && session.policy() == policy
+                    && session.working_links() < wanted
+            }
         };
         is_felt && !node.is_closing()
+    }
+
+    /// Which addresses to dial: other ways than those in use first, or alone.
+    fn choose(self, mut all: Vec<Multiaddr>, session: &SharedSession) -> Vec<Multiaddr> {
+        let links = session.links();
+        let in_use: Vec<&Multiaddr> =
+            links.iter().filter_map(|link| link.info.remote.as_ref()).collect();
+        let is_used = |address: &Multiaddr| in_use.iter().any(|used| leads_alike(address, used));
+        match self {
+            Self::Any => {}
+            Self::Beside { again: true } => all.sort_by_key(is_used),
+            Self::Beside { again: false } => all.retain(|address| !is_used(address)),
+            Self::Further(policy, _) => all = further(policy, all, &in_use),
+        }
+        all
     }
 
     async fn met(self, session: &Arc<SharedSession>) {
         match self {
             Self::Any => drop(session.wait_attached().await),
             Self::Beside { .. } => session.wait_answer().await,
-            Self::Standby => session.wait_links(LINKS).await,
+            Self::Further(policy, wanted) => session.wait_links(wanted, policy).await,
         }
     }
 }
@@ -123,7 +150,7 @@ async fn dial(
     session: &Arc<SharedSession>,
     need: Need,
 ) -> Result<(), AttachFailure> {
-    let known = addresses(node, session, need);
+    let known = need.choose(known_addresses(node, session), session);
     let at_known = dial_at(node, session, &known);
     let elsewhere = async {
         let found = look_further(node, session, need, &known).await;
@@ -161,7 +188,7 @@ async fn look_further(
             Found::Record(record) => node.peers.lock().learn_record(record, None),
             other => node.peers.lock().learn_addresses(peer, other.addresses()),
         }
-        let mut found = addresses(node, session, need);
+        let mut found = need.choose(known_addresses(node, session), session);
         found.retain(|address| !known.contains(address));
         if !found.is_empty() {
             return found;
@@ -182,24 +209,14 @@ async fn first_link(
     }
 }
 
-/// Where the peer may be reached, other ways than those in use first; to stand by, and beside links
-/// that did not answer for a short time, other ways only.
-fn addresses(node: &Shared, session: &SharedSession, need: Need) -> Vec<Multiaddr> {
+/// Where the peer may be reached, as far as is known.
+fn known_addresses(node: &Shared, session: &SharedSession) -> Vec<Multiaddr> {
     let known = node.peers.lock().get(&session.peer()).map(|peer| peer.addresses.clone());
     let mut all = dialled_before(session);
     for address in known.unwrap_or_default().iter().map(without_peer) {
         if !all.contains(&address) {
             all.push(address);
         }
-    }
-    let links = session.links();
-    let in_use: Vec<&Multiaddr> =
-        links.iter().filter_map(|link| link.info.remote.as_ref()).collect();
-    let is_other = |address: &Multiaddr| !in_use.iter().any(|used| leads_alike(address, used));
-    match need {
-        Need::Any => {}
-        Need::Beside { again: true } => all.sort_by_key(|address| !is_other(address)),
-        Need::Beside { again: false } | Need::Standby => all.retain(is_other),
     }
     all
 }
@@ -238,8 +255,6 @@ fn share_of(wait: Duration) -> Duration {
     wait.mul_f64(share)
 }
 
-/// Links of a session with a standby.
-const LINKS: usize = 2;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A dialled link needs a moment to become part of the session.

@@ -9,6 +9,7 @@ use std::{
 use netcom_session::{LinkId, LinkStats};
 
 use super::{LinkView, SharedSession, effects::Effects, shared::Inner};
+use crate::config::Links;
 
 impl SharedSession {
     /// The session's links, in the order in which they came.
@@ -65,9 +66,19 @@ impl SharedSession {
         });
     }
 
-    /// Notes that somebody sees to it that a link stands by. False where somebody does.
-    pub(crate) fn begin_standby(&self) -> bool {
-        !self.has_standby_keeper.swap(true, Ordering::AcqRel)
+    /// Sets how links are used. Returns whether nobody sees to it yet that there are as many.
+    pub(crate) fn use_links(self: &Arc<Self>, policy: Links) -> bool {
+        self.with(Effects::default(), |inner, now| {
+            inner.policy = policy;
+            inner.engine.set_redundancy(policy.redundancy(), now);
+            inner.woken.extend(inner.watchers.all());
+        });
+        !self.has_link_keeper.swap(true, Ordering::AcqRel)
+    }
+
+    /// How links are used.
+    pub(crate) fn policy(&self) -> Links {
+        self.inner.lock().policy
     }
 
     /// Whether no link answers, and another one should be dialled beside them.
@@ -85,19 +96,20 @@ impl SharedSession {
         self.inner.lock().working_links()
     }
 
-    /// Returns once the session has this many links that answer, or is over.
-    pub(crate) async fn wait_links(self: &Arc<Self>, count: usize) {
+    /// Returns once the session has this many links that answer, uses them in another way than
+    /// this, or is over.
+    pub(crate) async fn wait_links(self: &Arc<Self>, count: usize, policy: Links) {
         self.watch(|inner| {
-            let is_over = inner.engine.closed().is_some();
+            let is_over = inner.engine.closed().is_some() || inner.policy != policy;
             (is_over || inner.working_links() >= count).then_some(())
         })
         .await;
     }
 
-    /// Returns once the session has fewer links that answer, or is over.
-    pub(crate) async fn wait_fewer_links(self: &Arc<Self>, count: usize) {
+    /// Returns once the session has fewer links that answer, uses them in another way, or is over.
+    pub(crate) async fn wait_fewer_links(self: &Arc<Self>, count: usize, policy: Links) {
         self.watch(|inner| {
-            let is_over = inner.engine.closed().is_some();
+            let is_over = inner.engine.closed().is_some() || inner.policy != policy;
             (is_over || inner.working_links() < count).then_some(())
         })
         .await;

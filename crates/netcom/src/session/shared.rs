@@ -37,6 +37,7 @@ use super::{
     waiters::{Ticket, Waiters},
 };
 use crate::{
+    config::Links,
     events::NodeEvent,
     service::{Services, Visitor},
 };
@@ -54,8 +55,8 @@ pub(crate) struct SharedSession {
     connections: AtomicUsize,
     /// Handlers that run for the peer.
     handlers: AtomicUsize,
-    /// A task sees to it that a link stands by.
-    pub(super) has_standby_keeper: AtomicBool,
+    /// A task sees to it that there are as many links as are wanted.
+    pub(super) has_link_keeper: AtomicBool,
 }
 
 /// What a session uses of its node.
@@ -78,6 +79,8 @@ pub(super) struct Inner {
     pub(super) engine: Session,
     pub(super) slots: FxHashMap<StreamId, Slot>,
     pub(super) links: Vec<LinkEntry>,
+    /// How they are used.
+    pub(super) policy: Links,
     /// Streams of the peer that wait for the application.
     pub(super) incoming: VecDeque<StreamId>,
     /// Who waits for such streams.
@@ -147,6 +150,7 @@ impl SharedSession {
             engine: Session::new(spec.clone(), now),
             slots: FxHashMap::default(),
             links: Vec::new(),
+            policy: Links::default(),
             incoming: VecDeque::new(),
             acceptors: Waiters::default(),
             openers: Waiters::default(),
@@ -177,7 +181,7 @@ impl SharedSession {
             visitor,
             connections: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
-            has_standby_keeper: AtomicBool::new(false),
+            has_link_keeper: AtomicBool::new(false),
         })
     }
 
