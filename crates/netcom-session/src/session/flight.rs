@@ -19,12 +19,16 @@ pub(crate) struct Flight {
     next: u8,
     /// The bound held data back in this round.
     is_limited: bool,
+    /// It did in one before, so that the rates are what the link can do, and not only what it was
+    /// given.
+    is_proven: bool,
 }
 
 impl Default for Flight {
     fn default() -> Self {
         let (rates, began) = ([0; ROUNDS], Time(0));
-        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited: false }
+        let (is_limited, is_proven) = (false, false);
+        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited, is_proven }
     }
 }
 
@@ -34,10 +38,12 @@ impl Flight {
         self.limit
     }
 
-    /// Bytes a second that the link delivers, or more if it was never given as much; 0 while
-    /// nothing is known.
+    /// Bytes a second that the link delivers, or may deliver if it is given twice as much as it ever
+    /// was; 0 while nothing is known.
     pub(crate) fn rate(&self) -> u64 {
-        u64::from(self.rates.iter().copied().max().unwrap_or(0)) << 10
+        let fastest = self.rates.iter().copied().max().unwrap_or(0);
+        let known = u64::from(fastest) << 10;
+        if self.is_proven { known } else { known * 2 }
     }
 
     /// Lets so many bytes be in flight until the link's rate says how many.
@@ -96,6 +102,7 @@ impl Flight {
         let is_telling = self.acknowledged >= TELLING;
         (self.began, self.acknowledged) = (now, 0);
         let is_limited = std::mem::take(&mut self.is_limited);
+        self.is_proven |= is_limited;
         if is_limited || (is_telling && self.rates.iter().all(|known| *known < rate)) {
             let place = usize::from(self.next) % ROUNDS;
             self.rates[place] = rate;
@@ -182,7 +189,8 @@ mod tests {
         let sent_at = Time(0) + 3600 * Duration::from_secs(1);
         flight.begin(sent_at);
         flight.acknowledge(16 << 10, &rtt, sent_at + 20 * MS);
-        assert_eq!(flight.rate(), 800 << 10);
+        assert_eq!(flight.rate(), 1600 << 10, "it may do twice as much");
+        flight.hold_back();
         flight.acknowledge(32 << 10, &rtt, sent_at + 40 * MS);
         assert_eq!(flight.rate(), 1600 << 10);
         flight.acknowledge(100, &rtt, sent_at + 400 * MS);
