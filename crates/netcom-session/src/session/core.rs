@@ -111,13 +111,13 @@ pub(crate) struct Traffic {
     pub(crate) frames: u64,
     /// Bytes of frames that links were given.
     pub(crate) sent: u64,
-    pub(crate) useless: u64,
+    pub(crate) useless: u32,
     pub(crate) fresh: u64,
     pub(crate) repeated: u64,
     /// Bytes of streams to be sent again, because it is not known that they arrived.
     pub(crate) resent: u64,
     /// Times the set of links changed.
-    pub(crate) link_events: u64,
+    pub(crate) link_events: u32,
 }
 
 impl Traffic {
