@@ -77,8 +77,8 @@ class Node(Closable):
         further keywords: ``identity`` (the node's own key), ``data_dir``, ``discovery``
         (``"off"``, ``"host"``, ``"lan"``), ``registry`` (where nodes of this host find each
         other), ``listen`` (addresses), ``links`` (how many links to use where several ways lead to
-        a node: ``"auto"``, ``"single"`` or ``"standby"``), ``metadata``, ``resume_seconds`` (how
-        long streams outlive a cut of the network; 60),
+        a node: ``"auto"``, ``"single"``, ``"standby"``, ``"stripe"`` or ``"mirror"``),
+        ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the network; 60),
         ``names`` (names with dots, with the NetIDs they have, asked of nobody), ``directories``
         (who answers the names under which suffix: ``{"netcom": (url, key)}``, and the path of a
         certificate authority behind them, if the directory has one of its own).
@@ -113,7 +113,8 @@ class Node(Closable):
 
         ``service`` and ``where`` (metadata) choose among an entity's nodes; ``timeout`` is in
         seconds; with ``failover`` requests, which may then be made twice, move to another node of
-        the entity by themselves; with ``links="standby"`` a second link is kept ready.
+        the entity by themselves; with ``links="standby"`` a second link is kept ready, with
+        ``"stripe"`` or ``"mirror"`` several carry data.
         """
         needs = dict(where) if where is not None else None
         native = self._native.connect(whom, service, needs, timeout, failover, links)

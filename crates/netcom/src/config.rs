@@ -81,8 +81,13 @@ pub struct ParseLinksError {
 
 impl Links {
     /// Each policy with its name, which does not change.
-    const NAMED: [(Self, &'static str); 3] =
-        [(Self::Auto, "auto"), (Self::Single, "single"), (Self::Standby, "standby")];
+    const NAMED: [(Self, &'static str); 5] = [
+        (Self::Auto, "auto"),
+        (Self::Single, "single"),
+        (Self::Standby, "standby"),
+        (Self::Stripe, "stripe"),
+        (Self::Mirror, "mirror"),
+    ];
 
     /// The names of all policies, for a person.
     fn names() -> String {

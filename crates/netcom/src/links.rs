@@ -45,7 +45,8 @@ pub struct LinkSummary {
     pub bytes_received: u64,
     /// Bytes of stream data sent and not acknowledged.
     pub bytes_in_flight: u64,
-    /// Bytes of stream data sent on it that went to another link too, because it did not answer.
+    /// Bytes of stream data sent on it that went to another link too, because it did not answer;
+    /// counted up to 4 GiB.
     pub bytes_resent: u64,
     /// Packets sent, where the transport counts them: QUIC does, TCP leaves it to the system.
     pub packets_sent: Option<u64>,

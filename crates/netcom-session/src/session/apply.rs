@@ -38,19 +38,19 @@ impl Core {
     pub(crate) fn count(&mut self, effect: Effect) -> Result<(), Violation> {
         self.traffic.frames += 1;
         if effect == Effect::Useless {
-            self.traffic.useless += 1;
+            self.traffic.useless = self.traffic.useless.saturating_add(1);
         }
         let (is_news, fresh) = (effect == Effect::Changed, self.traffic.fresh);
         let bonds = self.bonds.as_mut();
         let (copies, copied) = bonds.map_or((0, 0), |bonds| bonds.allow(is_news, fresh));
         // A failover may repeat whatever was in flight; the first link is none.
-        let failovers = self.traffic.link_events.saturating_sub(1);
+        let failovers = u64::from(self.traffic.link_events).saturating_sub(1);
         let in_flight = failovers.saturating_mul(MAX_FRAMES_IN_FLIGHT as u64);
         let allowed = USELESS_ALLOWANCE + self.traffic.frames / 10 + copies;
-        if self.traffic.useless > allowed.saturating_add(in_flight) {
+        if u64::from(self.traffic.useless) > allowed.saturating_add(in_flight) {
             return Err(Violation::because(Code::USELESS, "too many frames that change nothing"));
         }
-        let links = self.traffic.link_events + 1;
+        let links = u64::from(self.traffic.link_events) + 1;
         let allowed = fresh.max(copied).saturating_add(DUPLICATE_ALLOWANCE.saturating_mul(links));
         if self.traffic.repeated > allowed {
             return Err(Violation::because(Code::USELESS, "too much repeated data"));

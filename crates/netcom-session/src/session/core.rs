@@ -115,7 +115,7 @@ pub(crate) struct Traffic {
     pub(crate) frames: u64,
     /// Bytes of frames that links were given.
     pub(crate) sent: u64,
-    pub(crate) useless: u64,
+    pub(crate) useless: u32,
     pub(crate) fresh: u64,
     pub(crate) repeated: u64,
     /// Bytes of streams to be sent again, because it is not known that they arrived.
@@ -125,7 +125,7 @@ pub(crate) struct Traffic {
     /// BLOCKED frames that the peer may send: one for each limit that it was told.
     pub(crate) may_be_asked: u64,
     /// Times the set of links changed.
-    pub(crate) link_events: u64,
+    pub(crate) link_events: u32,
 }
 
 impl Traffic {

@@ -376,7 +376,7 @@ impl Link {
             held.is_moved = true;
             items.push(held.item);
         }
-        self.bytes_resent += (bytes - left) as u64;
+        self.health.count_resent(bytes - left);
         items
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct Health {
     pub(crate) held_until: Time,
     /// Suspicions that were none of a false alarm lately, and the last one.
     suspicions: u8,
+    /// Bytes of streams sent on it and then on another. Counted so far that it takes no more room
+    /// than there is beside its neighbours: an idle session is small.
+    pub(crate) resent: u32,
     last_suspicion: Time,
     /// When it was last asked for a sign of life.
     pub(crate) probed_at: Time,
@@ -93,6 +96,11 @@ impl Health {
             self.lenient_until = now + LENIENT;
         }
         Some(suspicion)
+    }
+
+    /// So many bytes of streams that were sent go to another link, too.
+    pub(crate) fn count_resent(&mut self, bytes: usize) {
+        self.resent = self.resent.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Nothing is owed any more: what was sent was given up.

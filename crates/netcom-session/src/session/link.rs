@@ -158,8 +158,6 @@ pub(crate) struct Link {
     pub(crate) is_woken: bool,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
-    /// Bytes of streams sent on it and then on another.
-    pub(crate) bytes_resent: u64,
     pub(crate) frames_in_flight: usize,
     /// Bytes of streams sent and not acknowledged.
     pub(crate) bytes_in_flight: usize,
@@ -282,7 +280,6 @@ impl Link {
             health: Health::default(),
             is_woken: false,
             bytes_sent: 0,
-            bytes_resent: 0,
             bytes_received: 0,
             frames_in_flight: 0,
             bytes_in_flight: 0,

@@ -230,7 +230,7 @@ impl Session {
         if !is_over && !was_told {
             self.core.events.push_back(Event::LinkEnded { link: id, code });
         }
-        self.core.traffic.link_events += u64::from(was_attached);
+        self.core.traffic.link_events += u32::from(was_attached);
         self.choose_active();
     }
 
@@ -337,7 +337,7 @@ impl Link {
         self.bytes_in_flight = 0;
         let held = self.tx.iter_mut().flat_map(|lane| lane.held.drain(..));
         let taken: Vec<_> = held.filter(|held| !held.is_moved).map(|held| held.item).collect();
-        self.bytes_resent += taken.iter().map(Item::bytes).sum::<usize>() as u64;
+        self.health.count_resent(taken.iter().map(Item::bytes).sum());
         taken
     }
 }

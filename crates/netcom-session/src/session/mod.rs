@@ -35,9 +35,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{
-    bond::Role, core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link,
-};
+use self::{bond::Role, core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},

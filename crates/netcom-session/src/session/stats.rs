@@ -68,7 +68,8 @@ pub struct LinkStats {
     pub bytes_sent: u64,
     /// Bytes of stream data received.
     pub bytes_received: u64,
-    /// Bytes of stream data sent on it that went to another link too, because it did not answer.
+    /// Bytes of stream data sent on it that went to another link too, because it did not answer;
+    /// counted up to 4 GiB.
     pub bytes_resent: u64,
 }
 
@@ -88,7 +89,7 @@ impl Session {
             repeated_bytes: core.traffic.repeated,
             resent_bytes: core.traffic.resent,
             received_frames: core.traffic.frames,
-            useless_frames: core.traffic.useless,
+            useless_frames: core.traffic.useless.into(),
             dropped_datagrams: core.datagrams.dropped,
         }
     }
@@ -113,7 +114,7 @@ impl Session {
                 bytes_in_flight: link.bytes_in_flight,
                 bytes_sent: link.bytes_sent,
                 bytes_received: link.bytes_received,
-                bytes_resent: link.bytes_resent,
+                bytes_resent: link.health.resent.into(),
             }
         })
     }

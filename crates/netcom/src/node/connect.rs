@@ -85,14 +85,15 @@ impl Default for Options {
 }
 
 impl Wanted {
-    /// Checks that who is at the other end of a link speaks for the entity, if one is wanted.
-    pub(crate) fn check(&self, link: &Link) -> Result<(), (NetId, RepresentationError)> {
-        let Some(netid) = self.netid else { return Ok(()) };
+    /// Why who is at the other end of a link does not speak for the entity, if one is wanted and
+    /// that is so.
+    pub(crate) fn unproven(&self, link: &Link) -> Option<(NetId, RepresentationError)> {
+        let netid = self.netid?;
         let most = usize::from(self.delegations);
         let chains = link.representations().iter().filter(|chain| chain.delegations() <= most);
         let lowest = Some(self.lowest_sequence);
         let proven = netid.represented_by(&link.peer(), chains, unix_now(), lowest);
-        proven.map(drop).map_err(|source| (netid, source))
+        Some((netid, proven.err()?))
     }
 
     /// Whether the entity takes back proofs that others may still count, so that who was let in by

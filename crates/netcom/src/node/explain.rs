@@ -172,8 +172,7 @@ impl Shared {
             Ok(link) => {
                 outcome.kind = Some(link.kind());
                 outcome.took = Some(link.handshake_duration());
-                let unproven = wanted.check(&link).err();
-                outcome.failure = unproven.map(|(netid, error)| {
+                outcome.failure = wanted.unproven(&link).map(|(netid, error)| {
                     format!("the node does not prove that it speaks for {netid}: {error}")
                 });
                 tokio::spawn(link.close());

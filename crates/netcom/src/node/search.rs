@@ -319,9 +319,9 @@ async fn dial(
         Ok(link) => link,
         Err(error) => return (candidate, Err(Failure::Dial { peer, error })),
     };
-    match wanted.check(&link) {
-        Ok(()) => (candidate, Ok(link)),
-        Err((netid, source)) => {
+    match wanted.unproven(&link) {
+        None => (candidate, Ok(link)),
+        Some((netid, source)) => {
             tokio::spawn(link.close());
             (candidate, Err(Failure::NotRepresented { peer, netid, source }))
         }
