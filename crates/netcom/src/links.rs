@@ -84,7 +84,7 @@ impl LinkSummary {
             peer_id: session.peer(),
             kind: stats.kind,
             is_dialer: stats.is_dialer,
-            is_active: stats.is_active,
+            is_active: stats.carries_data,
             is_suspect: stats.is_suspect,
             role: LinkRole::of(view),
             reason: reason(view, all),
@@ -111,7 +111,7 @@ impl LinkRole {
         match view.stats {
             stats if !stats.is_attached => Self::Pending,
             stats if stats.is_suspect => Self::Suspect,
-            stats if stats.is_active => Self::Active,
+            stats if stats.carries_data => Self::Active,
             _ => Self::Standby,
         }
     }

@@ -95,9 +95,9 @@ impl Plan {
         }
     }
 
-    /// Each client takes a share, and has fewer file descriptors than sessions may need.
+    /// Each client takes a share: a process may open 20,000 files as a rule, and a node takes two.
     fn clients(&self) -> usize {
-        self.sessions.div_ceil(12_500).max(2)
+        self.sessions.div_ceil(6_250).max(2)
     }
 
     pub(crate) fn of_each_client(&self) -> usize {
