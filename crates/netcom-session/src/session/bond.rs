@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Session, core::Core, link::Link, mirror::Mirror};
+use super::{Session, core::Core, link::Link, mirror::Mirror, send::SendFlow};
 use crate::{LinkId, Time, wire::MAX_DATA_BODY};
 
 /// How a session sends where it has several links. Each side chooses for what it sends itself, and
@@ -95,7 +95,7 @@ impl Session {
     /// Sets how links are used where there are several. Default: [`Redundancy::Standby`].
     pub fn set_redundancy(&mut self, redundancy: Redundancy, now: Time) {
         self.advance(now);
-        self.core.redundancy = redundancy;
+        self.watch.redundancy = redundancy;
         if let Some(bonds) = &mut self.core.bonds {
             bonds.mirror.clear();
         }
@@ -104,14 +104,14 @@ impl Session {
     /// How links are used where there are several.
     #[must_use]
     pub fn redundancy(&self) -> Redundancy {
-        self.core.redundancy
+        self.watch.redundancy
     }
 
     /// What a link carries now.
     pub(super) fn role(&self, link: &Link) -> Role {
         let is_active = self.active == Some(link.id);
         let alone = if is_active { Role::ACTIVE } else { Role::STANDBY };
-        match self.core.redundancy {
+        match self.watch.redundancy {
             Redundancy::Standby => alone,
             _ if self.links.len() < 2 || !self.carries(link) => alone,
             Redundancy::Stripe => self.striped(link, alone),
@@ -222,7 +222,7 @@ impl Core {
     fn backlog(&self) -> u64 {
         let flows = self.scheduler.flows().take(MAX_FLOWS);
         let sends = flows.filter_map(|(id, flow)| self.streams.get(&id)?.send_ref(flow));
-        sends.map(|send| send.unsent()).sum()
+        sends.map(SendFlow::unsent).sum()
     }
 }
 
@@ -244,8 +244,8 @@ impl Pipe {
     }
 
     /// How long until the last of so many further bytes arrives. What is in flight for a round trip
-    /// may be no queue, as it is on its way, or its acknowledgement is; what is in flight for longer
-    /// is one, whatever the rate says.
+    /// may be no queue, as it is on its way, or its acknowledgement is; what is in flight for
+    /// longer is one, whatever the rate says.
     fn arrival(self, bytes: u64) -> Duration {
         let all = self.time_of(self.in_flight);
         let queue = self.busy.min(all).max(all.saturating_sub(self.rtt));

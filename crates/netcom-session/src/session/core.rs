@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use rustc_hash::FxHashMap;
 
 use super::{
-    bond::{Bonds, Redundancy},
+    bond::Bonds,
     config::{
         BLOCKED_AFTER, BLOCKED_PAUSE, BUDGET_SHARE, Config, DATA_FLOOR, EARLY_BYTES, EARLY_STREAMS,
         ERROR_FLOOR, FINALS_WAIT, TURN_WINDOW,
@@ -28,7 +28,6 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) is_keeper: bool,
-    pub(crate) redundancy: Redundancy,
     pub(crate) streams: FxHashMap<StreamId, Box<Stream>>,
     pub(crate) scheduler: Scheduler,
     /// Frames that only say what holds now; made when sent.
@@ -143,7 +142,6 @@ impl Core {
         Self {
             config,
             is_keeper,
-            redundancy: Redundancy::default(),
             streams: FxHashMap::default(),
             scheduler: Scheduler::default(),
             control: VecDeque::new(),

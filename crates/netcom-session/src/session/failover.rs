@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Session, State,
+    Redundancy, Session, State,
     config::{MAX_ATTACHES, MAX_LINKS},
     event::{AttachError, Event},
     health::{Suspicion, Verdict},
@@ -17,6 +17,8 @@ use crate::{Code, LinkId, Time, wire::Lack};
 pub(super) struct Watch {
     /// [`Event::LinkWanted`] was told, and no link has worked since.
     is_wanted: bool,
+    /// How several links are used.
+    pub(super) redundancy: Redundancy,
     /// How often the keeper has chosen the link in use, as far as this side knows: what it told on
     /// a slow link may come after what it told later.
     pub(super) choices: u64,

@@ -38,8 +38,8 @@ impl Flight {
         self.limit
     }
 
-    /// Bytes a second that the link delivers, or may deliver if it is given twice as much as it ever
-    /// was; 0 while nothing is known.
+    /// Bytes a second that the link delivers, or may deliver if it is given twice as much as it
+    /// ever was; 0 while nothing is known.
     pub(crate) fn rate(&self) -> u64 {
         let fastest = self.rates.iter().copied().max().unwrap_or(0);
         let known = u64::from(fastest) << 10;

@@ -105,7 +105,7 @@ impl Session {
                 is_attached: link.is_attached(),
                 is_active: self.active == Some(link.id),
                 carries_data: self.active == Some(link.id)
-                    || (self.core.redundancy != Redundancy::Standby && self.carries(link)),
+                    || (self.watch.redundancy != Redundancy::Standby && self.carries(link)),
                 is_suspect: link.health.is_suspect(),
                 rtt: known(link.rtt.smoothed()),
                 least_rtt: known(link.rtt.least()),

@@ -179,8 +179,8 @@ impl Core {
         }
     }
 
-    /// Adds what flows may send, in turn, until the batch is filled to the end of `room` or the link
-    /// has its share.
+    /// Adds what flows may send, in turn, until the batch is filled to the end of `room` or the
+    /// link has its share.
     fn fill_data(
         &mut self,
         link: &mut Link,
