@@ -20,11 +20,14 @@ pub(super) struct EarlyData {
 }
 
 impl Session {
-    /// Data goes to this process from now on. Streams of which another one may have served
-    /// something end: sent again, they could be served twice.
-    pub(super) fn turn_early_to(&mut self, process: u64) {
-        if let Some(early) = self.early.take_if(|early| early.process != process) {
-            self.fail_streams(early.streams);
+    /// Data goes to this process from now on, which has the session if it took what went out early.
+    /// Streams of which something may have been served elsewhere end: sent again, they could be
+    /// served twice.
+    pub(super) fn turn_early_to(&mut self, process: u64, has_early: bool) {
+        let Some(early) = self.early.take() else { return };
+        match repeat(early.process, process, has_early) {
+            Ok(()) => self.early = Some(early),
+            Err(code) => self.fail_streams(early.streams, code),
         }
     }
 
@@ -42,16 +45,17 @@ impl Session {
         if !std::mem::take(&mut link.is_open_to_all) || self.core.ended.is_some() {
             return;
         }
-        let (process, streams): (_, BTreeSet<_>) =
-            (link.spec.process, link.streams_held().collect());
-        let leads_elsewhere = match self.bound {
-            Some(bound) => bound.process != process,
+        let process = link.spec.process;
+        let streams: BTreeSet<_> = link.streams_held().collect();
+        let next = match self.bound {
+            Some(bound) => repeat(process, bound.process, bound.has_early),
             None => {
-                self.links.iter().any(|link| link.is_open_to_all && link.spec.process != process)
+                let mut open = self.links.iter().filter(|link| link.is_open_to_all);
+                open.try_for_each(|link| repeat(process, link.spec.process, true))
             }
         };
-        if leads_elsewhere {
-            return self.fail_streams(streams);
+        if let Err(code) = next {
+            return self.fail_streams(streams, code);
         }
         if self.bound.is_none() && !streams.is_empty() {
             let new = || Box::new(EarlyData { process, streams: BTreeSet::new() });
@@ -63,10 +67,18 @@ impl Session {
     pub(super) fn fail_streams_of(&mut self, id: LinkId) {
         let Some(link) = self.links.iter().find(|link| link.id == id) else { return };
         let streams = link.streams_held().collect();
-        self.fail_streams(streams);
+        self.fail_streams(streams, Code::INSTANCE_CHANGED);
     }
 
-    fn fail_streams(&mut self, streams: BTreeSet<StreamId>) {
-        streams.into_iter().for_each(|id| self.core.fail_stream(id, Code::INSTANCE_CHANGED));
+    fn fail_streams(&mut self, streams: BTreeSet<StreamId>, code: Code) {
+        streams.into_iter().for_each(|id| self.core.fail_stream(id, code));
     }
+}
+
+/// Whether what went to one process may be sent again to this one, or why not.
+fn repeat(went_to: u64, process: u64, has_early: bool) -> Result<(), Code> {
+    if went_to != process {
+        return Err(Code::INSTANCE_CHANGED);
+    }
+    if has_early { Ok(()) } else { Err(Code::LINK_LOST) }
 }

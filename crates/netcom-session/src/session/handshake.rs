@@ -12,7 +12,7 @@ use super::{
     link::{Control, Link, LinkSpec, Phase},
 };
 use crate::{
-    Code, InstanceId, LinkId, SessionId, Time,
+    Code, LinkId, Time,
     wire::{Hello, Purpose, SessionKey},
 };
 
@@ -41,7 +41,7 @@ impl Session {
         link.is_mute = self.bound.is_some() && link.join.is_none();
         link.is_open_to_all = self.bound.is_none();
         if link.is_open_to_all {
-            self.turn_early_to(link.spec.process);
+            self.turn_early_to(link.spec.process, true);
         }
         self.links.push(link);
         if self.active.is_none() {
@@ -77,7 +77,14 @@ impl Session {
         }
         self.watch.count_attach(now)?;
         let token = hello.session.ok_or(AttachError::OtherInstance)?;
-        self.bind(hello.instance, token, spec.process)?;
+        let bound = Bound {
+            instance: hello.instance,
+            token,
+            process: spec.process,
+            // Who has the session dials by Join; who asks for one may have had it, and ended it.
+            has_early: join_of.is_some(),
+        };
+        self.bind(bound)?;
         self.peer_dialled = Some(id);
         let deadline = now + self.core.config.join_timeout;
         let mut link = Link::new(id, spec, false, Phase::AwaitJoin { deadline });
@@ -239,18 +246,13 @@ impl Session {
     }
 
     /// The session is one with this process, which a link led to.
-    fn bind(
-        &mut self,
-        instance: InstanceId,
-        token: SessionId,
-        process: u64,
-    ) -> Result<(), AttachError> {
+    fn bind(&mut self, bound: Bound) -> Result<(), AttachError> {
         match self.bound {
-            Some(known) if (known.instance, known.token) == (instance, token) => {}
+            Some(known) if (known.instance, known.token) == (bound.instance, bound.token) => {}
             Some(_) => return Err(AttachError::OtherInstance),
             None => {
-                self.bound = Some(Bound { instance, token, process });
-                self.turn_early_to(process);
+                self.bound = Some(bound);
+                self.turn_early_to(bound.process, bound.has_early);
                 self.mute_open_links();
             }
         }
@@ -263,7 +265,8 @@ impl Session {
             return Err(Violation::because(Code::PROTOCOL_VIOLATION, what));
         };
         let Some(process) = self.link_mut(id).map(|link| link.spec.process) else { return Ok(()) };
-        if self.bind(hello.instance, token, process).is_err() {
+        let bound = Bound { instance: hello.instance, token, process, has_early: true };
+        if self.bind(bound).is_err() {
             // The same process made a new session: it no longer has this one.
             self.end(Code::RESUME_EXPIRED, "the peer no longer has the session", true, now);
             return Ok(());
@@ -289,9 +292,9 @@ impl Session {
             return Err(Violation::because(Code::PROTOCOL_VIOLATION, "asked for proof twice"));
         }
         let spec = link.spec.clone();
-        let is_same = hello
-            .session
-            .is_some_and(|token| self.bind(hello.instance, token, spec.process).is_ok());
+        let (instance, process) = (hello.instance, spec.process);
+        let bound = hello.session.map(|token| Bound { instance, token, process, has_early: true });
+        let is_same = bound.is_some_and(|bound| self.bind(bound).is_ok());
         let mac = self.mac(&spec, Side::Dialer, id).filter(|_| is_same);
         let Some(mac) = mac else {
             self.end_link(id, Code::UNKNOWN_SESSION);

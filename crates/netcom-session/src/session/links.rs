@@ -54,7 +54,8 @@ impl Session {
         lack: &Lack,
         now: Time,
     ) -> Result<bool, Violation> {
-        if let Some(link) = self.link_mut(lack.link) {
+        // One that the peer named dead is kept there, though its driver may not have ended it yet.
+        if let Some(link) = self.link_mut(lack.link).filter(|link| link.was_attached) {
             let before = link.bytes_in_flight;
             let (items, newest) = link.acknowledge(&lack.lanes)?;
             let changed = !items.is_empty();

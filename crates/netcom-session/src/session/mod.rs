@@ -156,6 +156,8 @@ struct Bound {
     token: SessionId,
     /// What its transport calls the process.
     process: u64,
+    /// It has this session, and not another one, if it took what went out early.
+    has_early: bool,
 }
 
 /// Whether the applications hold the session.

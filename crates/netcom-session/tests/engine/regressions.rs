@@ -6,7 +6,7 @@ use bytes::Bytes;
 use netcom_session::{
     Batch, Class, Code, Config, Event, Flow, InstanceId, LaneId, LinkId, LinkKind, LinkLoss, Poll,
     ReadError, ReadState, State, StreamId,
-    wire::{Credit, Data, Frame, LinkRole, LinkState, LinkUpdate, MAX_DATA_BODY, Open},
+    wire::{Credit, Data, Frame, Lack, LinkRole, LinkState, LinkUpdate, MAX_DATA_BODY, Open},
 };
 
 use crate::harness::*;
@@ -281,6 +281,26 @@ fn a_link_that_the_peer_names_dead_is_ended_by_its_driver() {
     session.link_lost(link, &LinkLoss::Closed, now);
     assert!(session.links().all(|known| known.id != link));
     assert_eq!(pair.hosts[B].closed_with(0), None);
+}
+
+#[test]
+fn an_old_acknowledgement_of_a_link_that_the_peer_named_dead_breaks_no_rule() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    let second = pair.dial_from(A, handle, LinkKind::Memory);
+    pair.run_for(Duration::from_millis(500));
+    let (link, via) = (link_at(&pair, wire, B), link_at(&pair, second, B));
+
+    // It was said before on a slow link: an answer to QUERY.
+    let counts = vec![(LaneId(0), 1)];
+    let (state, role) = (LinkState::Dead, LinkRole::Standby);
+    let lack = Lack { link, delay_us: 0, lanes: counts.clone() };
+    let dead = LinkUpdate { link, state, role, lanes: counts };
+    let (now, session) = (pair.now, pair.session(B, 0));
+    let mut frames = vec![Frame::Link(dead), Frame::Lack(lack)];
+    session.handle_batch(via, LaneId(0), &mut frames, now);
+
+    assert_eq!(session.closed(), None);
 }
 
 #[test]

@@ -88,6 +88,23 @@ fn what_may_have_been_served_is_not_sent_to_the_next_process_that_is_dialled() {
 }
 
 #[test]
+fn what_may_have_been_served_is_not_sent_to_the_next_session_of_the_same_process() {
+    let mut pair = Pair::new();
+    let (wire, stream) = ask_and_hear_nothing(&mut pair);
+    // The session it was served in is over, and A has heard of neither.
+    pair.wires[wire].ends[B] = None;
+    let (peer, now) = (pair.hosts[A].peer, pair.now);
+    pair.hosts[B].endpoint.end(&peer, &0, Code::RESUME_EXPIRED, now);
+    let (next, _) = pair.dial(B, LinkKind::Tcp);
+    pair.run_for(LATER);
+
+    assert_eq!(pair.session(B, next).accept(), None, "it must not serve it again");
+    let (now, mut chunks) = (pair.now, VecDeque::new());
+    let answer = pair.session(A, 0).read(stream, Flow::Data, 1, &mut chunks, now);
+    assert_eq!(answer, Err(ReadError::Reset(Code::LINK_LOST)));
+}
+
+#[test]
 fn a_dialer_that_missed_its_answer_is_found_by_the_side_that_gave_it() {
     for dialer in [A, B] {
         let mut pair = Pair::new();
