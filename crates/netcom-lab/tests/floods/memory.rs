@@ -310,8 +310,8 @@ const OVERLOAD: usize = 3;
 const MEBI: f64 = (1 << 20) as f64;
 /// What peers that were there once may leave in the node's tables.
 const DRIFT: u64 = 1 << 20;
-/// What the allocator may keep besides for the threads that ran meanwhile: on a busy machine 2.8 MiB
-/// were seen beside 18, of which as much was allocated as before.
+/// What the allocator may keep besides for the threads that ran meanwhile: on a busy machine it was
+/// 2.8 MiB beside 18, and as much was allocated as before.
 const ARENAS: u64 = 3 << 20;
 /// How long memory stays the same when all is over.
 const QUIET: Duration = Duration::from_secs(3);

@@ -192,7 +192,8 @@ pub enum AttachError {
     /// The link's dialer is another process than the session's peer. Use another session.
     #[error("the link belongs to another process of the peer")]
     OtherInstance,
-    /// The link's dialer means another session than this one, which is no longer known. Answer that.
+    /// The link's dialer means another session than this one, which is no longer known. Answer
+    /// that.
     #[error("the link belongs to a session that is unknown")]
     UnknownSession,
     /// The link's name was used before or has the wrong parity.
