@@ -225,6 +225,7 @@ fn settled(world: &mut World) {
 }
 
 /// Runs a seed. Where something does not hold, or panics, tells what and how to run it again.
+#[expect(clippy::print_stderr, reason = "a seed that fails is told with how to run it again")]
 fn replayable(
     seed: u64,
     test: &str,

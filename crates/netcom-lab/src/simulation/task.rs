@@ -193,7 +193,9 @@ impl Task {
             let line = output.line;
             while output.moved < line.length {
                 let mut bytes = line.bytes(self.attempt, output.moved..line.length);
-                let taken = session.write(stream, line.flow, &mut bytes, now).map_err(code)?;
+                let taken = session
+                    .write(stream, line.flow, &mut bytes, now)
+                    .map_err(|error| code(&error))?;
                 if taken == 0 {
                     break;
                 }
@@ -203,7 +205,7 @@ impl Task {
         }
         let is_written = self.outputs.iter().all(|output| output.moved == output.line.length);
         if is_written && !self.is_finished {
-            session.finish_all(stream, now).map_err(code)?;
+            session.finish_all(stream, now).map_err(|error| code(&error))?;
             self.is_finished = true;
         }
         Ok(())
@@ -261,9 +263,9 @@ impl Progress {
     }
 }
 
-fn code(error: WriteError) -> Code {
+fn code(error: &WriteError) -> Code {
     match error {
-        WriteError::Reset(code) | WriteError::SessionEnded(code) => code,
+        WriteError::Reset(code) | WriteError::SessionEnded(code) => *code,
         // Nobody writes to what it ended.
         _ => Code::INTERNAL,
     }

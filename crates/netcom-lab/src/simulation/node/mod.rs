@@ -9,7 +9,7 @@ mod sessions;
 mod streams;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -159,11 +159,10 @@ impl Node {
     /// Takes a packet.
     pub(super) fn receive(&mut self, packet: Packet, cx: &mut Context<'_>) {
         let id = packet.connection;
-        if !self.carriers.contains_key(&id) {
+        if let Entry::Vacant(place) = self.carriers.entry(id) {
             match packet.body {
                 Body::Handshake { flight: 0 } => {
-                    let connection = Connection::accept(&packet, cx.now);
-                    self.carriers.insert(id, Carrier::accepted(connection));
+                    place.insert(Carrier::accepted(Connection::accept(&packet, cx.now)));
                 }
                 // QUIC's reset is proven by a key that each process makes for itself.
                 Body::Segment(_) | Body::Handshake { .. }
