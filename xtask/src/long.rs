@@ -163,7 +163,7 @@ const SCENARIOS: &[Line] = &[
         package: "netcom-lab",
         target: "nodes",
         tests: &[
-            "fairness::a_greedy_stream_slows_ninety_nine_polite_ones_at_most_to_twice_their_time",
+            "fairness::a_greedy_stream_leaves_ninety_nine_polite_ones_their_turns",
             "fairness::equal_streams_share_a_link_equally",
         ],
         environment: &[("NETCOM_SECONDS", "20")],

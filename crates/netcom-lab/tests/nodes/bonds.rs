@@ -48,7 +48,7 @@ fn stripe(kind: LinkKind, megabits: &[u64], line: f64) {
          {ratio:.2} times as much, {line} is asked"
     );
     // Short runs on a machine with other work say little more.
-    assert!(ratio > 0.8, "{kind:?}, {megabits:?}: {both:?} in place of {alone:?}");
+    assert!(ratio > 0.5, "{kind:?}, {megabits:?}: {both:?} in place of {alone:?}");
 }
 
 /// What a client sends to a server over links of these rates, in each of several runs.

@@ -70,7 +70,9 @@ impl SessionHooks for Hooks {
     fn link_wanted(&self, session: &Arc<SharedSession>) {
         let may_dial = |node: &Arc<Shared>| !node.is_closing() && node.links != Links::Single;
         if let Some(node) = self.node().filter(may_dial) {
-            dial(node, session, Need::Beside { again: false });
+            // From another address the same way may be open.
+            let again = node.moves.are_recent();
+            dial(node, session, Need::Beside { again });
         }
     }
 

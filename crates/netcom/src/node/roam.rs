@@ -1,21 +1,21 @@
 //! What a node does when the machine's addresses change: links from those that are gone are
 //! replaced at once, and waiting for a better moment to dial has an end.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use netcom_transport::AddressWatch;
-use tokio::{sync::watch, task};
+use tokio::{sync::watch, task, time::Instant};
 
 use super::shared::Shared;
 use crate::events::NodeEvent;
 
-/// How often the machine's addresses have changed, and waiting for the next time.
+/// When the machine's addresses changed last, and waiting for the next time.
 #[derive(Debug, Default)]
-pub(crate) struct Moves(watch::Sender<u64>);
+pub(crate) struct Moves(watch::Sender<Option<Instant>>);
 
 /// Waits for changes that come after it was made.
 #[derive(Debug)]
-pub(crate) struct NextMove(watch::Receiver<u64>);
+pub(crate) struct NextMove(watch::Receiver<Option<Instant>>);
 
 impl Moves {
     /// Waits for moves from now on.
@@ -23,8 +23,13 @@ impl Moves {
         NextMove(self.0.subscribe())
     }
 
-    fn count(&self) {
-        self.0.send_modify(|count| *count += 1);
+    /// Whether there was one so lately that what fails now fails because of it.
+    pub(crate) fn are_recent(&self) -> bool {
+        self.0.borrow().is_some_and(|at| at.elapsed() < RECENT)
+    }
+
+    fn note(&self) {
+        self.0.send_replace(Some(Instant::now()));
     }
 }
 
@@ -64,7 +69,7 @@ impl Shared {
         tracing::debug!(?gone, ?come, "The machine's addresses changed");
         // In this order: what is dialled or sent from here on goes from an address that is there.
         self.transport.addresses_changed(present, &gone);
-        self.moves.count();
+        self.moves.note();
         self.events.tell(NodeEvent::AddressesChanged {
             gone: gone.iter().copied().collect(),
             come: come.iter().copied().collect(),
@@ -78,5 +83,6 @@ impl Shared {
     }
 }
 
+const RECENT: Duration = Duration::from_secs(5);
 /// Sessions looked at before other tasks have their turn.
 const AT_ONCE: usize = 64;
