@@ -47,8 +47,9 @@ fn stripe(kind: LinkKind, megabits: &[u64], line: f64) {
         "{kind:?}, {megabits:?} Mbit/s at 20 ms: alone {alone:.1?}, together {both:.1?} Mbit/s; \
          {ratio:.2} times as much, {line} is asked"
     );
-    // Short runs on a machine with other work say little more.
-    assert!(ratio > 0.5, "{kind:?}, {megabits:?}: {both:?} in place of {alone:?}");
+    // Short runs on a machine with other work say little more than that it is no harm.
+    let least = if is_long("NETCOM_RUNS") { line } else { 0.5 };
+    assert!(ratio >= least, "{kind:?}, {megabits:?}: {both:?} in place of {alone:?}");
 }
 
 /// What a client sends to a server over links of these rates, in each of several runs.
@@ -168,6 +169,12 @@ fn report_answers(what: &str, even: &[Duration], single: &[Duration], mirrored: 
     let ratio = at(mirrored, 99).as_secs_f64() / at(even, 99).as_secs_f64();
     println!("{what}: p99 {ratio:.2} times that without loss, 1.5 is asked");
     assert!(at(mirrored, 50) <= at(even, 50) * 2, "{what}: {mirrored:?}");
+    assert!(ratio <= 1.5 || !is_long("NETCOM_REQUESTS"), "{what}: {ratio:.2}");
+}
+
+/// Whether the run is of a size that the lines are for.
+fn is_long(variable: &str) -> bool {
+    std::env::var_os(variable).is_some()
 }
 
 /// A figure of the long form, or the short form's.

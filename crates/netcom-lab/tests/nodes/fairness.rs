@@ -29,8 +29,11 @@ fn a_greedy_stream_leaves_ninety_nine_polite_ones_their_turns() {
             [alone, beside]
         });
         tell(&format!("{kind:?}: p99 of polite streams {alone:.1?} alone, {beside:.1?} beside it"));
-        // The line is 2, which `cargo xtask lab fairness` tells of; a busy machine adds to it.
-        assert!(beside <= alone * 5, "{kind:?}: {alone:?} alone, {beside:?} beside a greedy one");
+        let most = if is_long() { 2 } else { 5 };
+        assert!(
+            beside <= alone * most,
+            "{kind:?}: {alone:?} alone, {beside:?} beside a greedy one"
+        );
     }
 }
 
@@ -47,7 +50,7 @@ fn equal_streams_share_a_link_equally() {
         });
         let index = jain(&bytes);
         tell(&format!("{kind:?}: Jain's index of {EQUAL} equal streams {index:.3}"));
-        assert!(index >= 0.8, "{kind:?}: {index}, {bytes:?}");
+        assert!(index >= if is_long() { 0.95 } else { 0.8 }, "{kind:?}: {index}, {bytes:?}");
     }
 }
 
@@ -143,6 +146,11 @@ fn jain(shares: &[u64]) -> f64 {
     let sum: f64 = shares.iter().map(|share| *share as f64).sum();
     let squares: f64 = shares.iter().map(|share| (*share as f64).powi(2)).sum();
     sum * sum / (shares.len() as f64 * squares)
+}
+
+/// Whether the lines are held: the short form may have a machine that is busy with other tests.
+fn is_long() -> bool {
+    seconds() >= Duration::from_secs(10)
 }
 
 fn seconds() -> Duration {

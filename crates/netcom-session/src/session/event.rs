@@ -208,6 +208,21 @@ pub enum AttachError {
     SessionEnded(Code),
 }
 
+impl AttachError {
+    /// The code that tells the link's dialer of it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooManyLinks(_) => Code::OVERLOADED,
+            Self::OtherInstance => Code::INSTANCE_CHANGED,
+            Self::UnknownSession => Code::UNKNOWN_SESSION,
+            Self::TooOften => Code::REFUSED,
+            Self::BadLinkId => Code::PROTOCOL_VIOLATION,
+            Self::SessionEnded(code) => *code,
+        }
+    }
+}
+
 /// The peer broke a rule.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Violation {

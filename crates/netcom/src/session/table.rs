@@ -429,13 +429,7 @@ impl Sessions {
                 }
                 Err(error) => {
                     session.abandon_unattached();
-                    return Err(refused(match error {
-                        AttachError::TooManyLinks(_) => Code::OVERLOADED,
-                        AttachError::OtherInstance => Code::INSTANCE_CHANGED,
-                        AttachError::UnknownSession => Code::UNKNOWN_SESSION,
-                        AttachError::TooOften => Code::REFUSED,
-                        _ => Code::PROTOCOL_VIOLATION,
-                    }));
+                    return Err(refused(error.code()));
                 }
             }
         }

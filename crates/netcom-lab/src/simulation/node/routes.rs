@@ -137,13 +137,7 @@ impl Node {
                 }
                 Err(error) => {
                     held.abandon_unattached(cx.now);
-                    return Err(refused(match error {
-                        AttachError::TooManyLinks(_) => Code::OVERLOADED,
-                        AttachError::OtherInstance => Code::INSTANCE_CHANGED,
-                        AttachError::UnknownSession => Code::UNKNOWN_SESSION,
-                        AttachError::TooOften => Code::REFUSED,
-                        _ => Code::PROTOCOL_VIOLATION,
-                    }));
+                    return Err(refused(error.code()));
                 }
             }
         }
