@@ -318,8 +318,8 @@ impl Connection {
         self.hold().state()
     }
 
-    /// Measures the round trip of the link in use, or of the one that takes its place where it ends;
-    /// `None` where no link works.
+    /// Measures the round trip of the link in use, or of the one that takes its place; `None` where
+    /// no link works.
     pub async fn ping(&self) -> Option<Duration> {
         self.hold().ping().await
     }
