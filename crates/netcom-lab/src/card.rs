@@ -85,6 +85,19 @@ impl Card {
         self.set_rules(namespace, "add")
     }
 
+    /// Has TCP over IPv4 to the other end begin with this controller of the kernel's.
+    pub(crate) fn set_tcp_control(
+        &self,
+        namespace: &Namespace,
+        controller: &str,
+    ) -> Result<(), LabError> {
+        let (name, own, net) = (self.name(), self.ipv4(), ipv4(self.number, 0));
+        namespace.ip(&format!(
+            "route replace {net}/24 dev {name} proto kernel scope link src {own} \
+             congctl {controller}\n"
+        ))
+    }
+
     /// Its addresses of both protocols.
     pub(crate) fn addresses(&self) -> [IpAddr; 2] {
         [self.ipv4().into(), self.ipv6().into()]

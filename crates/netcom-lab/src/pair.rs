@@ -171,6 +171,16 @@ impl End {
         self.cards()[link].change_addresses(&self.namespace)
     }
 
+    /// Has TCP connections over IPv4 that begin from now on use a congestion controller of the
+    /// kernel's by its name, such as `cubic`, in place of the one that the machine has for all.
+    /// Routes say so: the setting for all is no business of a namespace.
+    ///
+    /// # Errors
+    /// [`LabError::Interface`] if `ip` refuses, as where the kernel does not know the controller.
+    pub fn set_tcp_control(&self, controller: &str) -> Result<(), LabError> {
+        self.cards().iter().try_for_each(|card| card.set_tcp_control(&self.namespace, controller))
+    }
+
     fn cards(&self) -> MutexGuard<'_, Vec<Card>> {
         // Who panicked asked for a link that there is not, and changed none.
         self.cards.lock().unwrap_or_else(PoisonError::into_inner)

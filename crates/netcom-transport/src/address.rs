@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
 };
 
 use multiaddr::Protocol;
@@ -169,11 +169,24 @@ pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
 
 /// Stands for both ends of a link without their ports, in this process.
 pub(crate) fn path(local: &Multiaddr, remote: &Multiaddr) -> u64 {
+    let remote = ip_of(remote);
+    // A socket of all interfaces does not say which one its packets take.
+    let local = ip_of(local).filter(|ip| !ip.is_unspecified()).or(remote.and_then(source_towards));
     let mut hasher = DefaultHasher::new();
-    for end in [local, remote] {
-        ip_of(end).hash(&mut hasher);
-    }
+    (local, remote).hash(&mut hasher);
     hasher.finish()
+}
+
+/// The address from which packets to another one are sent now.
+fn source_towards(remote: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match remote {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connecting it sends nothing: any port will do.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((remote, DISCARD_PORT)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 fn expand_over(endpoint: Endpoint, interfaces: impl Iterator<Item = IpAddr>) -> Vec<Multiaddr> {
@@ -208,6 +221,9 @@ pub(crate) fn unspecified(is_v4: bool) -> SocketAddr {
         if is_v4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     SocketAddr::new(ip, 0)
 }
+
+/// A port that a connected socket may name without anything being there.
+const DISCARD_PORT: u16 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -271,6 +287,14 @@ mod tests {
         let found: Vec<String> =
             expand_over(v6, interfaces()).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["/ip6/::1/udp/80/quic-v1", "/ip6/2001:db8::5/udp/80/quic-v1"]);
+    }
+
+    #[test]
+    fn links_of_a_socket_of_all_interfaces_have_the_path_of_the_one_they_take() {
+        let at = |ip| format!("/ip4/{ip}/udp/1/quic-v1").parse::<Multiaddr>().unwrap();
+        let [any, own] = ["0.0.0.0", "127.0.0.1"].map(at);
+        assert_eq!(path(&any, &own), path(&own, &own));
+        assert_ne!(path(&any, &own), path(&any, &at("127.0.0.2")));
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub enum NodeEvent {
 
 impl NodeEvent {
     /// The names of what happens; a listener that misses events is no event of the node's.
-    pub(crate) const NAMES: [&str; 13] = [
+    pub(crate) const NAMES: [&str; 14] = [
         "listening",
         "published",
         "connected",
@@ -130,6 +130,7 @@ impl NodeEvent {
         "link_down",
         "disconnected",
         "claim_refused",
+        "addresses_changed",
         "draining",
         "closed",
     ];
@@ -222,6 +223,16 @@ const EVENTS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_event_but_a_listeners_own_has_a_count() {
+        let sender = EventSender::new();
+        let (gone, come) = (Vec::new(), Vec::new());
+        let event = NodeEvent::AddressesChanged { gone, come };
+        sender.tell(event.clone());
+        let counted = sender.counts().find(|(name, _)| *name == event.name());
+        assert_eq!(counted, Some((event.name(), 1)));
+    }
 
     #[tokio::test]
     async fn no_event_follows_the_end_of_the_node() {

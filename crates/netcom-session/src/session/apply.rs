@@ -67,7 +67,7 @@ impl Core {
                 // Checked on the stream before it is entered: a violation leaves no trace.
                 let received = take_data(&mut stream, &mut data, now)?;
                 self.traffic.add(received.0);
-                self.enter(stream);
+                self.enter(stream, data.open.is_some(), now);
             }
             Found::Known => {
                 let taken = self.change_stream(id, |stream| take_data(stream, &mut data, now));
@@ -97,7 +97,7 @@ impl Core {
             Found::Retired => return Ok(Effect::Useless),
             Found::Embryo(mut stream) => {
                 take_reset(&mut stream, &reset, now)?;
-                self.enter(stream);
+                self.enter(stream, false, now);
             }
             Found::Known => {
                 let taken = self.change_stream(id, |stream| take_reset(stream, &reset, now));
@@ -124,7 +124,7 @@ impl Core {
         let (id, flow) = (stop.stream, stop.flow);
         match self.find(id, now)? {
             Found::Retired => return Ok(Effect::Useless),
-            Found::Embryo(stream) => self.enter(stream),
+            Found::Embryo(stream) => self.enter(stream, false, now),
             Found::Known => {}
         }
         let limits = self.peer_limits;
@@ -142,7 +142,7 @@ impl Core {
         let (id, flow) = (credit.stream, credit.flow);
         match self.find(id, now)? {
             Found::Retired => return Ok(spend(&mut self.traffic.asked)),
-            Found::Embryo(stream) => self.enter(stream),
+            Found::Embryo(stream) => self.enter(stream, false, now),
             Found::Known => {}
         }
         let limits = self.peer_limits;
@@ -201,11 +201,17 @@ impl Core {
         })
     }
 
-    fn enter(&mut self, stream: Box<Stream>) {
-        self.remote.see(stream.id.index());
+    /// Enters a stream that the peer opened. One whose description did not come yet is refused at
+    /// once where there is no room for another: the description may never come.
+    fn enter(&mut self, stream: Box<Stream>, is_described: bool, now: Time) {
+        let id = stream.id;
+        self.remote.see(id.index());
         self.insert(stream);
         if self.remote.grow(self.config.max_streams) {
             self.queue_streams();
+        }
+        if !is_described && !self.has_room_for_stream() {
+            self.refuse(id, Code::OVERLOADED, now);
         }
     }
 

@@ -506,15 +506,23 @@ impl Core {
     /// Fails streams of this side that may have reached a process other than the session's: sent
     /// again they could be served twice.
     pub(crate) fn fail_stream(&mut self, id: StreamId, code: Code) {
-        self.reset_flow(id, Flow::Data, code);
-        self.reset_flow(id, Flow::Error, code);
-        let readable = self.change_stream(id, |stream| {
-            let receive = stream.receive_existing(Flow::Data)?;
-            receive.fail(code);
-            std::mem::take(&mut receive.reader_waits).then_some(())
-        });
-        if readable.flatten().is_some() {
-            self.events.push_back(Event::Readable(id, Flow::Data));
+        for flow in [Flow::Data, Flow::Error] {
+            let send = self.streams.get(&id).and_then(|stream| stream.send_ref(flow));
+            if send.is_none_or(|send| send.reset.is_none() && !send.is_ended()) {
+                self.reset_flow(id, flow, code);
+                self.events.push_back(Event::Stopped(id, flow, code));
+            }
+            let failed = self.change_stream(id, |stream| {
+                let receive = stream.receive_existing(flow)?;
+                Some((receive.fail(code), std::mem::take(&mut receive.reader_waits)))
+            });
+            let (asks, waits) = failed.flatten().unwrap_or_default();
+            if asks {
+                self.control.push_back(Control::Stop(id, flow));
+            }
+            if waits {
+                self.events.push_back(Event::Readable(id, flow));
+            }
         }
     }
 

@@ -187,6 +187,8 @@ impl Session {
             self.tell_choice();
         }
         self.choose_active();
+        // Another one may have failed while none worked that could take over.
+        self.relieve_suspects();
     }
 
     /// The peer says that a link does not answer it. It is believed where this side has not had an
@@ -236,7 +238,8 @@ impl Session {
             return;
         }
         link.health.forgive();
-        link.take_held().into_iter().for_each(|item| self.core.lost(item));
+        // They stay noted: if they do arrive, this link's acknowledgements tell it first.
+        link.move_oldest(usize::MAX).into_iter().for_each(|item| self.core.lost(item));
     }
 
     /// Whether another link than this one works.
@@ -267,8 +270,10 @@ impl Session {
     /// the peer has told what arrived. A false alarm so repeats little.
     fn relieve_suspects(&mut self) {
         let is_over = self.core.ended.is_some();
+        let awaits = |link: &Link| link.health.suspect.is_some_and(|s| !s.is_relieved);
+        let is_due = self.links.iter().any(awaits);
         let active = self.links.iter_mut().find(|link| self.active == Some(link.id));
-        let Some(active) = active.filter(|link| link.works() && !is_over) else { return };
+        let Some(active) = active.filter(|link| link.works() && is_due && !is_over) else { return };
         // What is sent again goes at once, however little that link has carried so far.
         active.flight.allow(RELIEF);
         for at in 0..self.links.len() {

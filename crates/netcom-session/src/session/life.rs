@@ -102,8 +102,12 @@ impl Session {
                         let held = link.take_held();
                         link.phase = Phase::Ended;
                         held.into_iter().for_each(|item| self.core.lost(item));
+                        // Its driver may hang in a socket that takes nothing more.
+                        let code = Code::LINK_LOST;
+                        self.core.events.push_back(Event::LinkEnded { link: id, code });
                     }
                 }
+                Phase::Attached => self.end_link(id, Code::LINK_LOST),
                 _ => self.end_link(id, Code::HANDSHAKE_TIMEOUT),
             }
         }
@@ -172,9 +176,13 @@ impl Session {
         self.end(Code::PEER_RESTARTED, "the peer's process was replaced", true, now);
     }
 
-    /// Ends a session that waits for a link, because others need the room.
+    /// Ends a session that waits for a link, because others need the room; one that has a link
+    /// meanwhile goes on.
     pub fn evict(&mut self, now: Time) {
         self.advance(now);
+        if self.state != State::Detached {
+            return;
+        }
         self.end(Code::RESUME_EVICTED, "too many sessions wait for a link", false, now);
     }
 

@@ -305,9 +305,9 @@ impl Link {
         matches!(self.phase, Phase::Attached | Phase::Closing { .. })
     }
 
-    /// Whether nothing that was sent awaits acknowledgement.
+    /// Whether nothing that was sent awaits acknowledgement, but for what another link answers for.
     pub(crate) fn is_settled(&self) -> bool {
-        self.tx.iter().all(|lane| lane.held.is_empty())
+        self.tx.iter().all(|lane| lane.held.iter().all(|held| held.is_moved))
     }
 
     /// Whether stream data may travel: attached, or early on a fresh link.

@@ -18,6 +18,7 @@ mod link;
 mod links;
 mod mirror;
 mod pacing;
+mod queue;
 mod range_set;
 mod receive;
 mod receive_flow;
@@ -35,7 +36,14 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use netcom_identity::PeerId;
 
-use self::{bond::Role, core::Core, early::EarlyData, failover::Watch, link::DeadLink, link::Link};
+use self::{
+    bond::Role,
+    core::Core,
+    early::EarlyData,
+    failover::Watch,
+    link::{DeadLink, Link},
+    receive::PeerAuth,
+};
 use crate::{
     Code, InstanceId, LinkId, SessionId, Time,
     wire::{Finals, SessionKey},
@@ -89,7 +97,7 @@ pub struct Session {
     duplicates_at: Option<Time>,
     watch: Watch,
     auth: Option<Bytes>,
-    peer_auth: Option<Bytes>,
+    peer_auth: Option<Box<PeerAuth>>,
     pings: u64,
     now: Time,
 }

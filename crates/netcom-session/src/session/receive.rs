@@ -144,15 +144,7 @@ impl Session {
                 is_new
             }
             Frame::Key(key) => self.handle_key(key)?,
-            Frame::Auth(proof) => {
-                let is_news = self.peer_auth.as_ref() != Some(&proof);
-                if is_news {
-                    // Kept for long, it must not pin the buffer it was read into.
-                    self.peer_auth = Some(Bytes::copy_from_slice(&proof));
-                    self.core.events.push_back(Event::Auth(proof));
-                }
-                is_news
-            }
+            Frame::Auth(proof) => self.handle_auth(proof, now),
             Frame::Want { sequence, held } => self.handle_want(sequence, held),
             Frame::Drain { last } => self.handle_drain(last),
             Frame::Close(close) => self.handle_close(id, &close, now),
@@ -170,7 +162,7 @@ impl Session {
         // The peer answers the newest ping of those that came together, for all of them.
         let answered: Vec<_> = link.pings.drain(..=at).collect();
         link.rtt.sample(answered.last().map_or(Duration::ZERO, |(_, sent_at)| now.since(*sent_at)));
-        link.flight.acknowledge(0, &link.rtt, now);
+        link.flight.acknowledge(0, &link.rtt, Duration::ZERO, now);
         self.link_answered(id, now);
         let pongs = answered.into_iter().map(|(nonce, sent_at)| Event::Pong {
             link: id,
@@ -178,6 +170,24 @@ impl Session {
             rtt: now.since(sent_at),
         });
         self.core.events.extend(pongs);
+        true
+    }
+
+    /// Takes the peer's new proofs. Each costs the signatures in it to be checked, so that more in
+    /// a minute than anybody renews are dropped as useless.
+    fn handle_auth(&mut self, proof: Bytes, now: Time) -> bool {
+        let new = || Box::new(PeerAuth { proof: Bytes::new(), since: now, count: 0 });
+        let auth = self.peer_auth.get_or_insert_with(new);
+        if now.since(auth.since) >= AUTH_SPAN {
+            (auth.since, auth.count) = (now, 0);
+        }
+        if auth.proof == proof || auth.count >= AUTHS_IN_SPAN {
+            return false;
+        }
+        auth.count += 1;
+        // Kept for long, it must not pin the buffer it was read into.
+        auth.proof = Bytes::copy_from_slice(&proof);
+        self.core.events.push_back(Event::Auth(proof));
         true
     }
 
@@ -215,5 +225,17 @@ impl Session {
     }
 }
 
+/// The proof that the peer sent last.
+#[derive(Debug)]
+pub(super) struct PeerAuth {
+    proof: Bytes,
+    /// When counting began, and how many were news since.
+    since: Time,
+    count: u32,
+}
+
+/// A peer may renew its proofs so often in this time: once for each NetID it speaks for, and again.
+const AUTHS_IN_SPAN: u32 = 16;
+const AUTH_SPAN: Duration = Duration::from_secs(60);
 /// What a frame without payload counts towards an acknowledgement.
 const FRAME_OVERHEAD: usize = 16;

@@ -167,23 +167,30 @@ impl ReceiveFlow {
         if final_size > self.max {
             return Err(Violation::new(Code::FLOW_CONTROL));
         }
-        if self.reset.is_some() || self.is_finished() {
+        if self.final_size.is_some() && (self.reset.is_some() || self.is_finished()) {
             return Ok(false);
         }
         self.final_size = Some(final_size);
-        self.reset = Some(code);
+        self.reset.get_or_insert(code);
         self.highest = final_size;
         self.forget_beyond();
         Ok(true)
     }
 
-    /// Ends the flow from this side, as if the peer had reset it.
-    pub(crate) fn fail(&mut self, code: Code) {
-        if self.reset.is_none() && !self.is_finished() {
-            self.reset = Some(code);
-            self.final_size.get_or_insert(self.highest);
-            self.forget_beyond();
+    /// Ends the flow from this side, as if the peer had reset it. Where the peer's end of it is
+    /// not known, what still comes is dropped until it is: returns whether the peer should be told
+    /// to stop.
+    pub(crate) fn fail(&mut self, code: Code) -> bool {
+        if self.reset.is_some() || self.is_finished() {
+            return false;
         }
+        self.reset = Some(code);
+        self.forget_beyond();
+        if self.is_end_known() {
+            return false;
+        }
+        self.stop = Some(code);
+        true
     }
 
     /// Moves up to `max` bytes in order to the end of `chunks`. Returns how many.
@@ -235,7 +242,7 @@ impl ReceiveFlow {
     /// Whether giving new credit is due. Widens the window where the reader empties it within two
     /// round trips, and narrows one that is wider than others' where those have no room.
     pub(crate) fn update_window(&mut self, room: Room, rtt: Duration, now: Time) -> bool {
-        if self.final_size.is_some() || self.is_stopped {
+        if self.final_size.is_some() || self.is_stopped || self.reset.is_some() {
             return false;
         }
         let mut grew = false;
@@ -280,7 +287,7 @@ impl ReceiveFlow {
 
     /// The credit that could be announced: what was read plus the window.
     pub(crate) fn credit(&self) -> u64 {
-        let is_open = self.final_size.is_none() && !self.is_stopped;
+        let is_open = self.final_size.is_none() && !self.is_stopped && self.reset.is_none();
         if is_open { self.max.max(self.read + self.window) } else { self.max }
     }
 
@@ -326,6 +333,8 @@ impl ReceiveFlow {
     /// Whether nothing more can come from this half.
     pub(crate) fn is_ended(&self) -> bool {
         match self.reset {
+            // One that this side ended must not be taken for a new stream's by late frames.
+            Some(_) if self.stop.is_some() && self.final_size.is_none() => false,
             Some(_) => self.reset_shown || self.is_stopped,
             None => self.is_finished() || (self.is_stopped && self.final_size.is_some()),
         }

@@ -35,6 +35,8 @@ pub struct Host {
     pub sessions: Vec<Session>,
     pub events: Vec<(Handle, Event)>,
     secrets: u64,
+    /// How often it renewed its certificate, by which links know it.
+    pub renewed: u64,
     name: u8,
 }
 
@@ -534,13 +536,14 @@ impl Host {
             sessions: Vec::new(),
             events: Vec::new(),
             secrets: 0,
+            renewed: 0,
             name,
         }
     }
 
     /// What links call the process.
     fn process(&self) -> u64 {
-        u64::from(self.instance.0[0])
+        u64::from(self.instance.0[0]) | self.renewed << 8
     }
 
     /// Makes a session with secrets of its own.

@@ -142,6 +142,24 @@ fn is_suspicion(event: &Event) -> bool {
 }
 
 #[test]
+fn what_went_to_a_dead_standby_goes_on_as_soon_as_the_first_link_answers() {
+    let mut scene = Scene::new(20 * MS);
+    scene.black_hole(scene.active);
+    scene.black_hole(scene.standby);
+    scene.run(700 * MS);
+    assert_eq!(scene.is_active(scene.standby), [false; 2], "it does not answer either");
+    scene.pair.heal(scene.active);
+    scene.run(SECOND);
+    assert!(scene.gap <= 1200 * MS, "{:?}", scene.gap);
+    assert_eq!(scene.is_active(scene.active), [true; 2]);
+    let so_far = [A, B].map(|side| scene.floods[side].received.len());
+    scene.run(SECOND);
+    for side in [A, B] {
+        assert!(scene.floods[side].received.len() > so_far[side] + 500_000, "{side}: {so_far:?}");
+    }
+}
+
+#[test]
 fn black_hole_under_load_gaps_at_most_two_rtt_plus_200_ms() {
     // With more than 256 KiB on their way, the answer to QUERY is awaited, a round trip more.
     let paths = [(MS, "1M"), (20 * MS, "1M"), (200 * MS, "1M"), (600 * MS, "300k")];

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netcom_session::{
-    Class, Code, Flow, LaneId, WriteError,
-    wire::{Credit, Frame},
+    Class, Code, Flow, LaneId, StreamId, WriteError,
+    wire::{Credit, Data, Frame},
 };
 
 use crate::harness::*;
@@ -53,7 +53,7 @@ fn beyond_its_share_windows_stay_and_streams_are_refused_until_there_is_room() {
 fn streams_that_are_read_go_on_at_full_length_without_any_share() {
     let mut pair = Pair::new();
     let (handle, _) = pair.connect();
-    pair.session(B, 0).limit_memory(MIB);
+    pair.session(B, 0).limit_memory(MIB / 2);
     let streams: Vec<_> = (0..8).map(|_| open(&mut pair, A, handle)).collect();
     let mut transfers: Vec<_> = streams
         .into_iter()
@@ -103,4 +103,29 @@ fn what_is_refused_for_want_of_memory_is_called_overloaded() {
     assert!(refused);
     let reset = WriteError::Reset(Code::OVERLOADED);
     assert_eq!(transfer[0].write_error, Some(reset));
+}
+
+#[test]
+fn streams_whose_description_never_comes_stay_within_the_share() {
+    let mut pair = Pair::new();
+    let (_, wire) = pair.connect();
+    pair.is_hostile = true;
+    let is_within = |pair: &mut Pair| pair.session(B, 0).stats().granted_bytes <= MIB / 2;
+    pair.session(B, 0).limit_memory(MIB / 2);
+    let (by_keeper, now) = (pair.is_keeper(A), pair.now);
+    let (_, link) = pair.wires[wire].ends[B].expect("attached");
+    let beyond_its_start = |index| {
+        let (stream, bytes) = (StreamId::new(index, by_keeper), Bytes::from(vec![1; 10_000]));
+        let (flow, offset) = (Flow::Data, 1);
+        let (fin, fin_errors, open, bytes) = (false, false, None, bytes.into());
+        Frame::Data(Data { stream, flow, offset, fin, fin_errors, open, bytes })
+    };
+    for index in 0..500 {
+        let mut frames = vec![beyond_its_start(index)];
+        pair.session(B, 0).handle_batch(link, LaneId(0), &mut frames, now);
+        assert!(is_within(&mut pair), "{index}: {:?}", pair.session(B, 0).stats());
+    }
+    // The allowance of streams does not grow for those that were refused.
+    let closed = pair.hosts[B].closed_with(0);
+    assert!(closed.is_none_or(|code| code == Code::STREAM_LIMIT), "{closed:?}");
 }

@@ -463,6 +463,22 @@ fn a_flood_of_the_same_credentials_is_told_once_and_ends_as_useless() {
 }
 
 #[test]
+fn a_flood_of_changing_credentials_is_told_a_few_times_and_ends_as_useless() {
+    let mut pair = Pair::new();
+    let (_, wire) = pair.connect();
+    let (now, link) = (pair.now, link_at(&pair, wire, B));
+    let proof = |number: u32| Frame::Auth(Bytes::copy_from_slice(&number.to_be_bytes()));
+    let mut frames: Vec<_> = (0..20_000).map(proof).collect();
+
+    pair.session(B, 0).handle_batch(link, LaneId(0), &mut frames, now);
+    pair.flush();
+
+    let told = pair.hosts[B].events.iter().filter(|(_, event)| matches!(event, Event::Auth(_)));
+    assert_eq!(told.count(), 16);
+    assert_eq!(pair.hosts[B].closed_with(0), Some(Code::USELESS));
+}
+
+#[test]
 fn closing_a_session_whose_last_link_closes_is_told_to_the_peer() {
     let mut pair = Pair::new();
     let (handle, wire) = pair.connect();
@@ -562,6 +578,69 @@ fn what_arrived_is_acknowledged_before_the_session_closes_as_idle() {
     pair.session(A, handle).hold(false, now);
     pair.run_for(pair.delay);
     read(&mut pair, B, stream, Flow::Data);
+    assert_eq!(pair.hosts[B].closed_with(0), Some(Code::IDLE));
+    pair.run_for(Duration::from_millis(200));
+
+    assert_eq!(pair.hosts[A].closed_with(handle), Some(Code::IDLE));
+    assert!(pair.hosts[A].saw(|event| *event == Event::Finished(stream, Flow::Data)));
+}
+
+#[test]
+fn evicting_a_session_that_has_a_link_changes_nothing() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    let now = pair.now;
+    pair.session(A, handle).evict(now);
+    assert_open(&pair);
+
+    pair.cut(wire);
+    let now = pair.now;
+    pair.session(A, handle).evict(now);
+    assert_eq!(pair.hosts[A].closed_with(handle), Some(Code::RESUME_EVICTED));
+}
+
+#[test]
+fn a_link_that_takes_nothing_is_ended_seconds_after_its_session() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect();
+    let (_, link) = pair.wires[wire].ends[A].expect("attached");
+    pair.wires[wire].black_hole = [true; 2];
+    let now = pair.now;
+    pair.session(A, handle).close(Code::NO_ERROR, "", now);
+    pair.run_for(Duration::from_secs(4));
+    let ended = Event::LinkEnded { link, code: Code::LINK_LOST };
+    assert!(pair.hosts[A].saw(|event| *event == ended), "its driver may hang and is ended");
+}
+
+#[test]
+fn what_a_link_brought_after_another_took_over_counts_as_delivered() {
+    let mut pair = Pair::new();
+    let (handle, first) = pair.connect_by(LinkKind::Tcp);
+    let (_, second) = pair.dial(A, LinkKind::Quic);
+    pair.run_for(Duration::from_millis(200));
+    let stream = open(&mut pair, A, handle);
+    write(&mut pair, A, stream, Flow::Data, &Bytes::from_static(b"question"));
+    pair.run_for(Duration::from_millis(200));
+    accept_all(&mut pair, B);
+    let now = pair.now;
+    pair.session(B, 0).finish_all(stream, now).expect("an open stream");
+    pair.run_for(Duration::from_millis(200));
+    read(&mut pair, A, stream, Flow::Data);
+
+    // The last bytes are late on the first link. The peer says on the second that they did not
+    // come, and what is sent again there takes long.
+    pair.wires[first].black_hole[A] = true;
+    pair.wires[second].rate = Some(20_000);
+    write(&mut pair, A, stream, Flow::Data, &pattern(40_000, 1));
+    let now = pair.now;
+    pair.session(A, handle).finish_all(stream, now).expect("an open stream");
+    pair.session(A, handle).hold(false, now);
+    pair.run_for(Duration::from_millis(700));
+    assert!(pair.hosts[A].saw(|event| matches!(event, Event::LinkSuspect { .. })));
+    assert_eq!(read(&mut pair, B, stream, Flow::Data), 8, "nothing else came");
+    pair.heal(first);
+    pair.run_for(pair.delay);
+    assert_eq!(read(&mut pair, B, stream, Flow::Data), 40_000);
     assert_eq!(pair.hosts[B].closed_with(0), Some(Code::IDLE));
     pair.run_for(Duration::from_millis(200));
 

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use netcom_session::{
-    AttachError, Code, Fault, Flow, LinkId, LinkKind, ReadError, SessionId, State, StreamId,
+    AttachError, Code, Event, Fault, Flow, LinkId, LinkKind, LinkLoss, ReadError, SessionId, State,
+    StreamId,
     wire::{Hello, Limits, Purpose},
 };
 
@@ -105,6 +106,33 @@ fn what_may_have_been_served_is_not_sent_to_the_next_session_of_the_same_process
 }
 
 #[test]
+fn an_answer_to_a_stream_that_was_given_up_breaks_no_rule() {
+    let mut pair = Pair::new();
+    let (wire, stream) = ask_and_hear_nothing(&mut pair);
+    // The same process under a new certificate, which the dialer cannot tell from another one.
+    pair.cut_one(wire, A, &LinkLoss::Reset);
+    pair.wires[wire].ends[B] = None;
+    pair.hosts[B].renewed += 1;
+    pair.dial_from(A, 0, LinkKind::Tcp);
+    let mut answer = Transfer::new(B, [0, 0], stream, pattern(100_000, 2));
+    answer.advance_writer_only(&mut pair);
+    pair.run_for(LATER);
+
+    assert_told(&mut pair, stream);
+    assert_blameless(&pair);
+    assert_eq!([A, B].map(|side| pair.hosts[side].closed_with(0)), [None; 2]);
+    let now = pair.now;
+    for side in [A, B] {
+        pair.session(side, 0).release(stream, now);
+    }
+    pair.run_for(LATER);
+    assert_eq!([A, B].map(|side| pair.session(side, 0).stats().streams), [0; 2]);
+    let fresh = open(&mut pair, A, 0);
+    let mut other = [Transfer::new(A, [0, 0], fresh, pattern(1000, 1))];
+    complete(&mut pair, &mut other, LATER);
+}
+
+#[test]
 fn a_dialer_that_missed_its_answer_is_found_by_the_side_that_gave_it() {
     for dialer in [A, B] {
         let mut pair = Pair::new();
@@ -197,6 +225,8 @@ fn assert_told(pair: &mut Pair, stream: StreamId) {
     let (now, mut chunks) = (pair.now, VecDeque::new());
     let answer = pair.session(A, 0).read(stream, Flow::Data, 1, &mut chunks, now);
     assert_eq!(answer, Err(ReadError::Reset(Code::INSTANCE_CHANGED)));
+    let stopped = Event::Stopped(stream, Flow::Data, Code::INSTANCE_CHANGED);
+    assert!(pair.hosts[A].saw(|event| *event == stopped), "and who waits for its end is woken");
 }
 
 /// Nobody was told to have broken a rule.

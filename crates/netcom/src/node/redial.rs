@@ -44,9 +44,8 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, mut need
         }
         let dialled = tokio::select! {
             dialled = dial(node, session, need) => dialled,
-            // What is under way may go from an address that is gone.
-            () = moves.made() => {
-                (backoff, need) = (Backoff::default(), need.by_any_way());
+            is_loss = moves.overtakes(Instant::now()) => {
+                (backoff, need) = (Backoff::default(), need.after_move(is_loss));
                 continue;
             }
             // The peer came first.
@@ -61,7 +60,9 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, mut need
         // The link that was dialled last becomes part of the session meanwhile, or ends.
         tokio::select! {
             () = time::sleep(backoff.next()) => {}
-            () = moves.made() => (backoff, need) = (Backoff::default(), need.by_any_way()),
+            is_loss = moves.made() => {
+                (backoff, need) = (Backoff::default(), need.after_move(is_loss));
+            }
             () = need.met(session) => return,
             () = node.closing() => return,
         }
@@ -84,7 +85,7 @@ pub(crate) async fn replace_unanswered(node: &Shared, session: &Arc<SharedSessio
 pub(crate) async fn keep_links(node: Arc<Shared>, session: Arc<SharedSession>) {
     loop {
         tokio::select! {
-            _ = session.wait_attached() => {}
+            () = session.wait_live() => {}
             () = node.closing() => return,
         }
         let policy = session.policy();
@@ -105,6 +106,11 @@ impl Need {
     /// Any way will do now: it has taken long, or the ways are others.
     fn by_any_way(self) -> Self {
         if matches!(self, Self::Beside { .. }) { Self::Beside { again: true } } else { self }
+    }
+
+    /// After a change of addresses. What goes from one that is gone cannot answer by its way.
+    fn after_move(self, is_loss: bool) -> Self {
+        if is_loss { self.by_any_way() } else { self }
     }
 
     fn is_felt(self, node: &Shared, session: &Arc<SharedSession>) -> bool {

@@ -11,34 +11,66 @@ use crate::events::NodeEvent;
 
 /// When the machine's addresses changed last, and waiting for the next time.
 #[derive(Debug, Default)]
-pub(crate) struct Moves(watch::Sender<Option<Instant>>);
+pub(crate) struct Moves(watch::Sender<Changes>);
+
+/// What is known of changes so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    last: Option<Instant>,
+    /// How many took an address away.
+    losses: u64,
+}
 
 /// Waits for changes that come after it was made.
 #[derive(Debug)]
-pub(crate) struct NextMove(watch::Receiver<Option<Instant>>);
+pub(crate) struct NextMove {
+    changes: watch::Receiver<Changes>,
+    /// Losses that were told.
+    losses: u64,
+}
 
 impl Moves {
     /// Waits for moves from now on.
     pub(crate) fn next(&self) -> NextMove {
-        NextMove(self.0.subscribe())
+        let changes = self.0.subscribe();
+        let losses = changes.borrow().losses;
+        NextMove { changes, losses }
     }
 
     /// Whether there was one so lately that what fails now fails because of it.
     pub(crate) fn are_recent(&self) -> bool {
-        self.0.borrow().is_some_and(|at| at.elapsed() < RECENT)
+        self.0.borrow().last.is_some_and(|at| at.elapsed() < RECENT)
     }
 
-    fn note(&self) {
-        self.0.send_replace(Some(Instant::now()));
+    fn note(&self, is_loss: bool) {
+        self.0.send_modify(|changes| {
+            changes.last = Some(Instant::now());
+            changes.losses += u64::from(is_loss);
+        });
     }
 }
 
 impl NextMove {
-    /// Returns once the addresses changed since the last call, or since this was made. Cancel safe.
-    pub(crate) async fn made(&mut self) {
-        if self.0.changed().await.is_err() {
+    /// Returns once the addresses changed since the last call, or since this was made; tells
+    /// whether one is gone. Cancel safe.
+    pub(crate) async fn made(&mut self) -> bool {
+        if self.changes.changed().await.is_err() {
             // The node is gone, and its addresses with it.
             std::future::pending::<()>().await;
+        }
+        let losses = self.changes.borrow_and_update().losses;
+        std::mem::replace(&mut self.losses, losses) != losses
+    }
+
+    /// Returns once what is dialled since then is better dialled anew: it may go from an address
+    /// that is gone, or has no answer while others may have come that lead there. Tells whether one
+    /// is gone. Cancel safe.
+    pub(crate) async fn overtakes(&mut self, dialled: Instant) -> bool {
+        loop {
+            let is_loss = self.made().await;
+            if is_loss || dialled.elapsed() >= PATIENCE {
+                return is_loss;
+            }
         }
     }
 }
@@ -69,7 +101,7 @@ impl Shared {
         tracing::debug!(?gone, ?come, "The machine's addresses changed");
         // In this order: what is dialled or sent from here on goes from an address that is there.
         self.transport.addresses_changed(present, &gone);
-        self.moves.note();
+        self.moves.note(!gone.is_empty());
         self.events.tell(NodeEvent::AddressesChanged {
             gone: gone.iter().copied().collect(),
             come: come.iter().copied().collect(),
@@ -83,6 +115,29 @@ impl Shared {
     }
 }
 
+/// What is dialled has this time, however many addresses come.
+const PATIENCE: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(5);
 /// Sessions looked at before other tasks have their turn.
 const AT_ONCE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_comes_does_not_interrupt_a_dial_that_just_began() {
+        let moves = Moves::default();
+        let (mut next, dialled) = (moves.next(), Instant::now());
+        moves.note(false);
+        assert_eq!(next.overtakes(dialled).now_or_never(), None);
+        moves.note(true);
+        moves.note(false);
+        assert_eq!(next.overtakes(dialled).now_or_never(), Some(true));
+        tokio::time::advance(PATIENCE).await;
+        moves.note(false);
+        assert_eq!(next.overtakes(dialled).now_or_never(), Some(false));
+    }
+}

@@ -181,7 +181,7 @@ impl Drop for Kept {
 
 /// What a session is charged for its tables, its links' buffers and its smallest flows; an idle
 /// one takes 16 KiB over TCP and 57 KiB over QUIC.
-const SESSION: u64 = 64 << 10;
+pub(super) const SESSION: u64 = 64 << 10;
 /// From so much on a fall is worth the time that giving memory back takes; the allocator may hold
 /// several times as much by then.
 pub(super) const MUCH: u64 = 4 << 20;

@@ -7,6 +7,7 @@
 
 mod budget;
 mod clock;
+mod detached;
 mod effects;
 mod hold;
 mod links;

@@ -459,6 +459,15 @@ impl SharedSession {
         .await
     }
 
+    /// Returns once the session has a working link, or is ending.
+    pub(crate) async fn wait_live(self: &Arc<Self>) {
+        self.watch(|inner| {
+            let waits = matches!(inner.engine.state(), State::Attaching | State::Detached);
+            (!waits).then_some(())
+        })
+        .await;
+    }
+
     /// Waits for something about the state to hold.
     pub(super) async fn watch<R>(self: &Arc<Self>, mut look: impl FnMut(&Inner) -> Option<R>) -> R {
         let mut place = Place { session: self, ticket: None, queue: |inner| &mut inner.watchers };

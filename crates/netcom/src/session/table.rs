@@ -1,7 +1,6 @@
 //! All sessions of a node: whom a link belongs to, when sessions act, how many there may be.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +13,7 @@ use futures_util::future;
 use netcom_identity::PeerId;
 use netcom_session::{
     Accept, AttachError, Closed, Code, Config, Endpoint, EndpointLimits, InstanceId, LinkId,
-    SessionId, SessionSpec,
+    SessionId, SessionSpec, State,
     wire::{Hello, Limits, Purpose, SessionKey},
 };
 use netcom_transport::Link;
@@ -23,7 +22,9 @@ use tokio::{runtime::Handle, time};
 
 use super::{
     Budget, Hold, LinkInfo, SharedSession,
+    budget::SESSION,
     clock::Clock,
+    detached::Detached,
     effects::Effects,
     shared::{LinkEntry, NodeParts},
     timer::Timer,
@@ -109,9 +110,7 @@ pub(crate) enum AttachFailure {
 #[derive(Debug)]
 struct Table {
     endpoint: Endpoint<Arc<SharedSession>>,
-    /// Sessions without a link, the one that waits longest first.
-    detached: BTreeMap<u64, Arc<SharedSession>>,
-    next_detached: u64,
+    detached: Detached<Arc<SharedSession>>,
 }
 
 impl AttachFailure {
@@ -146,7 +145,9 @@ impl Sessions {
         let runtime = Handle::current();
         runtime.spawn(Arc::clone(&timer).run());
         let endpoint = Endpoint::new(spec.limits);
-        let table = Table { endpoint, detached: BTreeMap::new(), next_detached: 0 };
+        let waiting = budget.limit() / WAITING_PART / SESSION;
+        let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).max(LEAST_WAITING);
+        let table = Table { endpoint, detached: Detached::new(waiting) };
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             spec,
             hooks,
@@ -294,7 +295,7 @@ impl Sessions {
     ) {
         {
             let mut table = self.table.lock();
-            table.detached.retain(|_, waiting| waiting != session);
+            table.detached.remove(session.key());
             if let Some(bound) = bound {
                 table.endpoint.bind(&session.peer(), session, bound);
             }
@@ -303,16 +304,14 @@ impl Sessions {
     }
 
     pub(super) fn detached(&self, session: &Arc<SharedSession>) {
-        let oldest = {
-            let mut table = self.table.lock();
-            let place = table.next_detached;
-            table.next_detached += 1;
-            table.detached.insert(place, Arc::clone(session));
-            let is_full = table.detached.len() > MAX_DETACHED;
-            is_full.then(|| table.detached.pop_first()).flatten()
-        };
-        if let Some((_, oldest)) = oldest {
+        let oldest = self.table.lock().detached.insert(session.key(), Arc::clone(session));
+        if let Some(oldest) = oldest {
             oldest.evict();
+        }
+        // A link may have come since it was without one, and the news of that before this one.
+        if session.state() != State::Detached {
+            self.table.lock().detached.remove(session.key());
+            return;
         }
         self.hooks.detached(session);
     }
@@ -454,7 +453,7 @@ impl Sessions {
     /// Takes a session that is over out of the table.
     fn forget(&self, session: &Arc<SharedSession>, code: Code) {
         let mut table = self.table.lock();
-        table.detached.retain(|_, waiting| waiting != session);
+        table.detached.remove(session.key());
         table.endpoint.end(&session.peer(), session, code, self.node.clock.now());
     }
 
@@ -492,8 +491,10 @@ fn refused(code: Code) -> Purpose {
 const ATTEMPTS: usize = 3;
 /// How long a link may exist without a HELLO.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Sessions that may wait for a link.
-const MAX_DETACHED: usize = 1024;
+/// Sessions without a link may take this part of the node's memory, by what each is charged for
+/// being there, and so many may wait in any case (E-61).
+const WAITING_PART: u64 = 4;
+const LEAST_WAITING: usize = 1024;
 /// How long links may take to end after their session.
 const LINGER: Duration = Duration::from_secs(4);
 /// When a refused dialer may try again.

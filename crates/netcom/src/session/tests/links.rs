@@ -110,7 +110,10 @@ async fn streams_of_a_session_whose_window_closed_end_as_unknown() {
 
 #[tokio::test]
 async fn the_oldest_of_too_many_detached_sessions_gives_way() {
-    let hub = Party::new(0, super::harness::MEMORY).await;
+    // A quarter of it is for 1,024 that wait.
+    let memory = 4 * 1024 * (64 << 10);
+    let config = netcom_session::Config::default();
+    let hub = Party::with_memory(0, super::harness::MEMORY, config, memory).await;
     let mut others = Vec::new();
     for seed in 1..=1025 {
         let other = Party::new(seed, super::harness::MEMORY).await;
