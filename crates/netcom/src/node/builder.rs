@@ -6,7 +6,7 @@ use std::{
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use netcom_discovery::{
@@ -456,6 +456,7 @@ impl NodeBuilder {
             incoming: Queue::default(),
             changed: Notify::new(),
             moves: Moves::default(),
+            proofs_looked_at: AtomicU64::new(0),
             renewed: Mutex::default(),
             detached: Mutex::default(),
             stage: watch::Sender::new(Stage::Running),

@@ -164,6 +164,7 @@ impl Shared {
         if before.netids() != netids {
             session.set_proven(netids);
         }
+        session.set_proofs_due(proofs::due(&claims, &proven, now, GRACE_SECONDS));
         proven
     }
 

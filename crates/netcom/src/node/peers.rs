@@ -16,6 +16,8 @@ use crate::data_use::DataUse;
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     known: BTreeMap<PeerId, Peer>,
+    /// By when they were heard of last.
+    by_age: BTreeMap<u64, PeerId>,
     clock: u64,
 }
 
@@ -95,14 +97,17 @@ impl Peers {
     }
 
     fn entry(&mut self, peer: PeerId) -> &mut Peer {
-        if !self.known.contains_key(&peer) && self.known.len() >= MAX_PEERS {
-            let oldest = self.known.iter().min_by_key(|(_, known)| known.heard).map(|(id, _)| *id);
-            oldest.map(|oldest| self.known.remove(&oldest));
+        if !self.known.contains_key(&peer)
+            && self.known.len() >= MAX_PEERS
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.known.remove(&oldest);
         }
         self.clock += 1;
-        let clock = self.clock;
         let entry = self.known.entry(peer).or_default();
-        entry.heard = clock;
+        self.by_age.remove(&entry.heard);
+        entry.heard = self.clock;
+        self.by_age.insert(self.clock, peer);
         entry
     }
 }

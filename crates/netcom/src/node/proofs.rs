@@ -43,6 +43,23 @@ pub(crate) fn check(
     proven
 }
 
+/// When looking again at claims may show something else than now. What has ended counts for
+/// `grace` seconds more.
+pub(crate) fn due(
+    claims: &[Representation],
+    proven: &Proven,
+    now: UnixTime,
+    grace: u64,
+) -> UnixTime {
+    let ends = claims.iter().map(Representation::expires);
+    let ends = ends.flat_map(|end| [end, end.plus_seconds(grace)]);
+    let begins = proven.refused.iter().filter_map(|(_, error)| match error {
+        RepresentationError::NotYetValid { not_before, .. } => Some(*not_before),
+        _ => None,
+    });
+    ends.chain(begins).filter(|at| *at > now).min().unwrap_or(UnixTime(u64::MAX))
+}
+
 impl Proven {
     /// The entities.
     pub(crate) fn netids(&self) -> Vec<NetId> {
@@ -104,6 +121,17 @@ mod tests {
             let expected: Vec<_> = proves.into_iter().map(|seed| key(seed).net_id()).collect();
             assert_eq!(proven.netids(), expected);
         }
+    }
+
+    #[test]
+    fn claims_are_due_again_when_time_may_change_what_they_show() {
+        let claims = [claim(1, 9, 1400), claim(2, 9, 2000), claim(3, 8, 5000)];
+        let peer = key(9).peer_id();
+        let due_at = |now| due(&claims, &check(&peer, &claims, now, None), now, 60);
+        for (now, next) in [(900, 1000), (1000, 1400), (1400, 1460), (1460, 2000), (2060, 5000)] {
+            assert_eq!(due_at(UnixTime(now)), UnixTime(next));
+        }
+        assert_eq!(due_at(UnixTime(5060)), UnixTime(u64::MAX));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Making the node known, and keeping what is known of it true.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use netcom_identity::{
     MAX_SERVICES, Multiaddr, NodeDescription, NodeRecord, NodeRecordError, Representation, Role,
@@ -93,11 +96,15 @@ impl Shared {
         }
     }
 
-    /// Renews the node's own proofs at half of their life, and looks again at those of its peers.
+    /// Renews the node's own proofs at half of their life, and looks again at those of its peers
+    /// that time has changed: at all of them where the clock was set back.
     pub(super) fn look_at_proofs(&self, now: UnixTime) {
         self.renew(now);
+        let before = self.proofs_looked_at.swap(now.0, Ordering::Relaxed);
         for session in self.sessions.all() {
-            self.rejudge(&session, now);
+            if now.0 < before || session.proofs_due() <= now {
+                self.rejudge(&session, now);
+            }
         }
     }
 

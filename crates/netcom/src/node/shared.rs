@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
     /// How often the machine's addresses changed.
     pub(crate) moves: Moves,
+    /// When the proofs of peers were looked at last: seconds of Unix time.
+    pub(crate) proofs_looked_at: AtomicU64,
     /// Proofs that peers sent inside their sessions, by session.
     pub(crate) renewed: Mutex<HashMap<u64, Vec<Representation>>>,
     /// Sessions that wait for a link.

@@ -55,6 +55,7 @@ async fn a_proof_that_ended_counts_a_minute_longer_and_no_more() {
     assert_eq!(connection.netid(), Some(alice.net_id()));
 
     let start = unix_now();
+    assert!(session.proofs_due().seconds_since(start) > 900, "not looked at before it ends");
     shared.look_at_proofs(start.plus_seconds(1055));
     assert!(speaks_for(&session, &alice));
     shared.look_at_proofs(start.plus_seconds(1065));

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use netcom_identity::{NetId, PeerId, Representation};
+use netcom_identity::{NetId, PeerId, Representation, UnixTime};
 use netcom_session::{
     Closed, Code, Event, Flow, LinkId, LinkLoss, Rate, Session, SessionSpec, State, Stats,
     StreamId, Time, wire::SessionKey,
@@ -51,6 +51,8 @@ pub(crate) struct SharedSession {
     account: Account,
     /// Who the peer is to the services here.
     visitor: Mutex<Arc<Visitor>>,
+    /// When what the peer proved is to be looked at again: seconds of Unix time.
+    proofs_due: AtomicU64,
     /// Connections of the application.
     connections: AtomicUsize,
     /// Handlers that run for the peer.
@@ -179,6 +181,7 @@ impl SharedSession {
             node,
             inner: Mutex::new(inner),
             visitor,
+            proofs_due: AtomicU64::new(u64::MAX),
             connections: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             has_link_keeper: AtomicBool::new(false),
@@ -379,6 +382,15 @@ impl SharedSession {
     /// Sets the entities the peer was proven to speak for.
     pub(crate) fn set_proven(&self, netids: Vec<NetId>) {
         *self.visitor.lock() = Arc::new(Visitor::new(self.peer, netids));
+    }
+
+    /// When what the peer proved may change, as time passes.
+    pub(crate) fn proofs_due(&self) -> UnixTime {
+        UnixTime(self.proofs_due.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_proofs_due(&self, at: UnixTime) {
+        self.proofs_due.store(at.0, Ordering::Relaxed);
     }
 
     /// Ends the session: what was finished arrives first, within the closing timeout.
