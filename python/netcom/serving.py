@@ -83,11 +83,11 @@ class StreamService(_Service):
     >>> @service
     ... async def upper(stream, visitor):
     ...     await stream.write((await stream.read()).upper())
-    >>> stream = await connection.x_stream("upper/1")
-    >>> service.withdraw()  # streams under way go on
-    >>> await stream.write(b"cat")
-    >>> await stream.read()
+    >>> async with connection.x_stream("upper/1") as stream:
+    ...     await stream.write(b"cat")
+    ...     await stream.read()
     b'CAT'
+    >>> service.withdraw()
     """
 
     __slots__ = ()

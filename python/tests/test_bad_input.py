@@ -260,7 +260,7 @@ async def test_a_payload_that_is_changed_during_the_call_goes_as_it_was(pair):
         ({"links": "many"}, "links="),
         ({"identity": NetID.from_string(str(NetID.generate()))}, "NetID.generate"),
         ({"metadata": {"": "kitchen"}}, "metadata"),
-        ({"directories": {"netcom": ["https://127.0.0.1"]}}, "url"),
+        ({"directories": {"netcom": ["https://127.0.0.1"]}}, "https"),
     ],
     ids=lambda it: next(iter(it)) if isinstance(it, dict) else "",
 )

@@ -154,7 +154,11 @@ async def test_views_are_not_copied_and_of_the_same_bytes(pair, read):
 
 
 async def test_a_stream_that_was_given_up_gives_nothing_more(pair):
-    theirs = await sent_and_accepted(*pair, [b"first", b"second"])
+    server, connection = pair
+    ours = await connection.msg_stream()
+    for message in (b"first", b"second"):
+        await ours.write(message)
+    theirs = await accept(server)
     async for message in theirs:
         assert message == b"first"
         break

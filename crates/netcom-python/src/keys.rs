@@ -69,7 +69,8 @@ impl Identity {
         Ok(request.map_err(|error| exception(py, &error))?.to_text())
     }
 
-    /// Answers the text of `enroll` with one that is a proof, for so many days.
+    /// Answers the text of `enroll` with one that is a proof, for so many days (90), by which so
+    /// many further ones may be let in, each by the one before (1).
     #[pyo3(signature = (request, days = Number(90), delegations = Number(1)))]
     fn admit(
         &self,

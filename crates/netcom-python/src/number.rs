@@ -7,9 +7,11 @@ use pyo3::{Borrowed, exceptions::PyOverflowError, inspect::PyStaticExpr, prelude
 use crate::error::bad_argument;
 
 /// A whole number. One that is out of range is a `BadArgument`, and no bare `OverflowError`.
+#[derive(Clone, Copy)]
 pub(crate) struct Number<T>(pub(crate) T);
 
 /// A length of time in seconds.
+#[derive(Clone, Copy)]
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl Number<usize> {

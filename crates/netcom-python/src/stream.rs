@@ -114,8 +114,7 @@ impl ByteStream {
     }
 
     fn finish(&self) -> PyResult<Operation> {
-        let (sender, is_given_up) =
-            (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
+        let (sender, is_given_up) = (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
         let finish = async move {
             let mut sender = sender.lock().await;
             check_kept(&is_given_up)?;
@@ -226,8 +225,7 @@ impl MessageStream {
     }
 
     fn finish(&self) -> PyResult<Operation> {
-        let (sender, is_given_up) =
-            (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
+        let (sender, is_given_up) = (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
         let finish = async move {
             let mut sender = sender.lock().await;
             check_kept(&is_given_up)?;
