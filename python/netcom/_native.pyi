@@ -209,7 +209,8 @@ class Identity:
         """
     def admit(self, /, request: str, days: SupportsIndex = ..., delegations: SupportsIndex = ...) -> str:
         """
-        Answers the text of `enroll` with one that is a proof, for so many days.
+        Answers the text of `enroll` with one that is a proof, for so many days (90), by which so
+        many further ones may be let in, each by the one before (1).
         """
     def create(self, /) -> NetID:
         """
