@@ -17,10 +17,11 @@ from pathlib import Path
 from netcom import Connection, HandlerError, NetID, Node, NodeRole, Request
 
 ATTEMPTS = 5
-# A node that dies without a word is waited for a minute, since the network may have been cut and
-# may come back. Then its requests fail with a ConnectionError. Who does not want to wait that long
-# gives them less time, and connects again after a TimeoutError; with failover they move after two
-# seconds without a link.
+# A node that dies without a word is waited for, since the network may have been cut and may come
+# back: for a minute, if a request is not given less time. When its time is over and no link works,
+# it ends with a ConnectionTimeout, which is a ConnectionError and a TimeoutError; with a plain
+# TimeoutError if the node still answers, or died only just now. With failover, requests move to
+# another node after two seconds without a link.
 SHORT = 2.0
 
 

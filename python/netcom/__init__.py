@@ -14,6 +14,9 @@
     >>> asyncio.run(main())
     b'hello, bob'
 
+In the examples of what is below, ``node`` is a node, and ``connection`` its connection to
+``server``, a node of the entity ``alice``; they await at the top, as ``python -m asyncio`` does.
+
 Everything that opens something works with ``await`` and with ``async with``. Errors derive from
 :class:`~netcom.errors.NetComError` and from the builtin that people catch, such as
 :class:`ConnectionError`.
@@ -40,6 +43,7 @@ from .errors import (
     AccessDenied,
     BadArgument,
     ConnectionLost,
+    ConnectionTimeout,
     DataDirDenied,
     DataDirError,
     KeyFileDenied,
@@ -57,7 +61,8 @@ from .errors import (
     StreamEnded,
 )
 from .events import NodeEvent
-from .node import HandlerError, NetworkNode, Node, NodeRole
+from .node import NetworkNode, Node, NodeRole
+from .serving import HandlerError, RequestService, StreamService
 from .streams import ByteStream, MessageStream, StreamError, XStream
 
 __all__ = [
@@ -67,6 +72,7 @@ __all__ = [
     "Commander",
     "Connection",
     "ConnectionLost",
+    "ConnectionTimeout",
     "DataDirDenied",
     "DataDirError",
     "HandlerError",
@@ -94,10 +100,12 @@ __all__ = [
     "PeerUnreachable",
     "RemoteError",
     "Request",
+    "RequestService",
     "RequestTimeout",
     "Stats",
     "StreamEnded",
     "StreamError",
+    "StreamService",
     "XAuth",
     "XStream",
 ]

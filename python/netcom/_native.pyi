@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 from typing_extensions import disjoint_base
 
-__all__ = ["ByteStream", "Commander", "Connection", "Document", "Events", "Identity", "Incoming", "IncomingStreams", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "Stats", "StreamInfo", "XAuth", "XStream", "after_fork", "read_document", "read_entry", "sign_document", "sign_entry"]
+__all__ = ["ByteStream", "Commander", "Connection", "Counters", "Document", "Events", "Identity", "Incoming", "IncomingStreams", "Limits", "LinkInfo", "MessageStream", "Multiaddr", "NetID", "Node", "Operation", "Path", "Payload", "PeerId", "PeerInfo", "Reply", "Request", "ServiceHandle", "SessionInfo", "Stats", "StreamInfo", "XAuth", "XStream", "after_fork", "read_document", "read_entry", "sign_document", "sign_entry"]
 
 @disjoint_base
 class ByteStream:
@@ -31,6 +31,17 @@ class ByteStream:
 class Commander:
     """
     Looks at what a node has, and ends parts of it.
+
+    ```python
+    >>> commander = node.commander
+    >>> [peer.peer_id for peer in commander.peers()] == [server.peer_id]
+    True
+    >>> [session.state for session in commander.sessions()]
+    ['live']
+    >>> commander.limit_peer(server.peer_id, 1_000_000)
+    1
+
+    ```
     """
     def close_link(self, /, session: SupportsIndex, link: SupportsIndex) -> bool:
         """
@@ -44,6 +55,19 @@ class Commander:
     def close_session(self, /, id: SupportsIndex, reason: str = "") -> bool:
         """
         Ends a session: what was finished arrives first. False if there is none of that number.
+        """
+    def counters(self, /) -> Counters:
+        """
+        What was counted since the node was made.
+        """
+    def limit_peer(self, /, peer_id: PeerId, bytes_per_second: SupportsIndex | None) -> int:
+        """
+        Limits how fast the node sends to a peer, from now on and in each session there is with it;
+        `None` for as fast as it can. Tells how many sessions.
+        """
+    def limits(self, /) -> Limits:
+        """
+        What the node and its peers may use.
         """
     def links(self, /) -> list[LinkInfo]:
         """
@@ -84,6 +108,42 @@ class Connection:
     def stats(self, /) -> Stats: ...
     def x_stream(self, /, service: str | None) -> Operation: ...
     def xauth(self, /) -> XAuth: ...
+
+@final
+class Counters:
+    """
+    What a node has counted since it was made.
+    """
+    @property
+    def half_open(self, /) -> int:
+        """
+        Handshakes under way.
+        """
+    @property
+    def handshakes_crowded_out(self, /) -> int:
+        """
+        Handshakes that had to make room for others.
+        """
+    @property
+    def handshakes_failed(self, /) -> int:
+        """
+        Handshakes that failed: a bad certificate, no common algorithm.
+        """
+    @property
+    def handshakes_unfinished(self, /) -> int:
+        """
+        Connections that ended or went silent before a whole handshake.
+        """
+    @property
+    def links_accepted(self, /) -> int:
+        """
+        Links that were accepted and authenticated.
+        """
+    @property
+    def panics(self, /) -> int:
+        """
+        Panics that were caught. Each is a bug and ended one request, stream or session alone.
+        """
 
 @final
 class Document:
@@ -130,6 +190,14 @@ class Events:
 class Identity:
     """
     Who a data directory is, and whom it lets in. The calls read and write files.
+
+    ```python
+    >>> owner, server = Identity(folder / "owner"), Identity(folder / "server")
+    >>> alice = owner.create()
+    >>> server.accept(owner.admit(server.enroll(alice))) == alice
+    True
+
+    ```
     """
     def __new__(cls, /, data_dir: str | PathLike[str]) -> Identity:
         """
@@ -139,9 +207,10 @@ class Identity:
         """
         Takes the answer of `admit`.
         """
-    def admit(self, /, request: str, days: SupportsIndex = 90, delegations: SupportsIndex = 1) -> str:
+    def admit(self, /, request: str, days: SupportsIndex = ..., delegations: SupportsIndex = ...) -> str:
         """
-        Answers the text of `enroll` with one that is a proof, for so many days.
+        Answers the text of `enroll` with one that is a proof, for so many days (90), by which so
+        many further ones may be let in, each by the one before (1).
         """
     def create(self, /) -> NetID:
         """
@@ -178,9 +247,46 @@ class IncomingStreams:
         """
 
 @final
+class Limits:
+    """
+    What a node and its peers may use.
+    """
+    @property
+    def memory(self, /) -> int | None:
+        """
+        Bytes of memory that all sessions may take together; `None` for a quarter of the machine's.
+        """
+    @property
+    def resume_seconds(self, /) -> float:
+        """
+        Seconds that a session without a link waits for one.
+        """
+    @property
+    def sessions(self, /) -> int:
+        """
+        Sessions in all.
+        """
+    @property
+    def sessions_per_peer(self, /) -> int:
+        """
+        Sessions of one peer.
+        """
+    @property
+    def streams_per_session(self, /) -> int:
+        """
+        Streams that a peer may have open at once.
+        """
+
+@final
 class LinkInfo:
     """
     A link of a session.
+
+    ```python
+    >>> [link.role for link in connection.links()]
+    ['active']
+
+    ```
     """
     def __repr__(self, /) -> str: ...
     @property
@@ -305,6 +411,12 @@ class MessageStream:
 class Multiaddr:
     """
     An address of a node, as `/ip4/192.0.2.1/tcp/4001/p2p/…`.
+
+    ```python
+    >>> Multiaddr("/ip4/192.0.2.1/tcp/4001")
+    Multiaddr('/ip4/192.0.2.1/tcp/4001')
+
+    ```
     """
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
@@ -317,6 +429,15 @@ class Multiaddr:
 class NetID:
     """
     A name of an entity: its key, or what leads to it. With its secret, a node may speak for it.
+
+    ```python
+    >>> alice = NetID.generate()
+    >>> NetID.from_string(str(alice)) == alice
+    True
+    >>> alice.has_secret, NetID.from_string(str(alice)).has_secret
+    (True, False)
+
+    ```
     """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
@@ -411,6 +532,14 @@ class Operation:
 class Path:
     """
     How a peer is reached, and why so.
+
+    ```python
+    >>> connection.path.kind
+    'local'
+    >>> connection.path.link in ("tcp", "quic")
+    True
+
+    ```
     """
     def __repr__(self, /) -> str: ...
     def __str__(self, /) -> str: ...
@@ -450,13 +579,23 @@ class Path:
         Links that stand by.
         """
     @property
-    def text(self, /) -> str: ...
+    def text(self, /) -> str:
+        """
+        All of it in one line for a person: the kind, what carries it, the round trip, and why.
+        """
 
 @final
 class Payload:
     """
     Received bytes, not copied: a read-only buffer. `bytes(payload)` copies them, and
     `memoryview(payload)` looks at them.
+
+    ```python
+    >>> answer = await connection.request(b"hello", view=True)
+    >>> bytes(memoryview(answer)[:5])
+    b'hello'
+
+    ```
     """
     def __bytes__(self, /) -> bytes: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -471,6 +610,12 @@ class Payload:
 class PeerId:
     """
     A name of one node.
+
+    ```python
+    >>> PeerId(str(node.peer_id)) == node.peer_id
+    True
+
+    ```
     """
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
@@ -531,15 +676,36 @@ class Reply:
 class Request:
     """
     What a peer asks, and who it is.
+
+    ```python
+    >>> @server.on_request
+    ... async def answer(request):
+    ...     return request.body + b" of " + str(request.peer_id).encode()
+    >>> await connection.request(b"cat") == b"cat of " + str(node.peer_id).encode()
+    True
+
+    ```
     """
     @property
-    def body(self, /) -> Any: ...
+    def body(self, /) -> bytes:
+        """
+        What was asked, as bytes that are copied each time.
+        """
     @property
-    def netids(self, /) -> list[NetID]: ...
+    def netids(self, /) -> list[NetID]:
+        """
+        The entities that node has proven to speak for.
+        """
     @property
-    def peer_id(self, /) -> PeerId: ...
+    def peer_id(self, /) -> PeerId:
+        """
+        The node that asks; it has proven to be that.
+        """
     @property
-    def view(self, /) -> Any: ...
+    def view(self, /) -> Payload:
+        """
+        What was asked, not copied: a read-only buffer.
+        """
 
 @final
 class ServiceHandle:
@@ -556,6 +722,11 @@ class SessionInfo:
     """
     A session.
     """
+    @property
+    def bytes_per_second(self, /) -> int | None:
+        """
+        Bytes of stream data a second that this side may send; `None` for as fast as it can.
+        """
     @property
     def bytes_received(self, /) -> int:
         """
@@ -611,6 +782,14 @@ class SessionInfo:
 class Stats:
     """
     What was counted between two nodes, for all connections that share a session with the peer.
+
+    ```python
+    >>> before = connection.stats.streams_opened
+    >>> answer = await connection.request(b"hello")
+    >>> connection.stats.streams_opened - before
+    1
+
+    ```
     """
     def __repr__(self, /) -> str: ...
     @property
@@ -704,6 +883,12 @@ class StreamInfo:
 class XAuth:
     """
     What a peer has proven of itself.
+
+    ```python
+    >>> alice in connection.xauth.netids
+    True
+
+    ```
     """
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...

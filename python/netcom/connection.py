@@ -20,6 +20,12 @@ class Connection(Closable):
     """A connection to a node, which has proven who it is.
 
     It outlives the network under it: after a cut it comes back by itself, and streams go on.
+
+    >>> async with node.connect_to_netid(alice) as connection:
+    ...     await connection.request(b"hello")
+    ...     connection.path.kind
+    b'hello, or so I heard'
+    'local'
     """
 
     __slots__ = ("_native",)
@@ -62,6 +68,12 @@ class Connection(Closable):
         ``timeout`` is in seconds (60 if left out); ``service`` asks a named one, as
         ``"name/version"``; ``max_answer`` bounds the answer's bytes (64 MiB); with ``view`` the
         answer is not copied.
+
+        A timeout that finds no link to the peer working raises :class:`ConnectionTimeout`, which is
+        a :class:`ConnectionError`, too.
+
+        >>> await connection.request(b"hello", timeout=5)
+        b'hello, or so I heard'
         """
         return self._native.request(body, timeout, service, max_answer, view)
 
@@ -78,7 +90,16 @@ class Connection(Closable):
         return Opening(self._native.x_stream(service), XStream)
 
     async def incoming_streams(self) -> AsyncIterator[ByteStream | MessageStream | XStream]:
-        """The streams the peer opens."""
+        """The streams the peer opens.
+
+        >>> async with connection.msg_stream() as stream:
+        ...     await stream.write(b"hello")
+        >>> visitor = await anext(server.incoming())
+        >>> async for stream in visitor.incoming_streams():
+        ...     print(await stream.read())
+        ...     break
+        b'hello'
+        """
         streams = self._native.incoming_streams()
         while (found := await streams.next()) is not None:
             kind, native = found
@@ -116,7 +137,11 @@ class Connection(Closable):
         return self._native.stats()
 
     def ping(self) -> Awaitable[float | None]:
-        """Seconds of a round trip; ``None`` while no link works."""
+        """Seconds of a round trip; ``None`` while no link works.
+
+        >>> 0 < await connection.ping() < 10
+        True
+        """
         return self._native.ping()
 
     def close(self, code: int = 0, reason: str = "") -> Awaitable[None]:

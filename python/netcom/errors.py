@@ -6,6 +6,8 @@ Every class is a :class:`NetComError` and also the builtin that people catch:
 True
 >>> issubclass(RequestTimeout, TimeoutError)
 True
+>>> issubclass(ConnectionTimeout, RequestTimeout) and issubclass(ConnectionTimeout, ConnectionError)
+True
 >>> issubclass(KeyFileMissing, KeyFileError) and issubclass(KeyFileMissing, FileNotFoundError)
 True
 """
@@ -18,6 +20,7 @@ __all__ = [
     "AccessDenied",
     "BadArgument",
     "ConnectionLost",
+    "ConnectionTimeout",
     "DataDirDenied",
     "DataDirError",
     "KeyFileDenied",
@@ -117,6 +120,12 @@ class RequestTimeout(NetComError, TimeoutError):
     """No answer came in time."""
 
 
+class ConnectionTimeout(RequestTimeout, ConnectionError):
+    """No answer came in time, and no link to the peer worked when the time was over: its node is
+    gone, or the network between is cut. Whether the request was seen is not known, unless the error
+    is ``retryable``."""
+
+
 class ConnectionLost(NetComError, ConnectionResetError):
     """The connection ended, or the peer gave the stream up."""
 
@@ -151,6 +160,7 @@ class RemoteError(NetComError, RuntimeError):
 _CLASSES: dict[str, type[NetComError]] = {
     "answer_too_large": PayloadTooLarge,
     "answer_too_long": PayloadTooLarge,
+    "bad_argument": BadArgument,
     "bad_document": BadArgument,
     "bad_name": BadArgument,
     "bad_netid": BadArgument,
@@ -212,6 +222,7 @@ _CLASSES: dict[str, type[NetComError]] = {
     "name_unsupported": NotFound,
     "no_data_dir": BadArgument,
     "no_identity": KeyFileMissing,
+    "no_link": ConnectionTimeout,
     "no_other_node": NotFound,
     "no_petnames": NotFound,
     "no_proof": AccessDenied,
@@ -248,6 +259,23 @@ _CLASSES: dict[str, type[NetComError]] = {
 """Of every code of the core, and of those that only this package has."""
 
 
+_HINTS: dict[str, str] = {
+    "data_dir_foreign": "name another data directory: Node.create(data_dir=…)",
+    "data_dir_newer": "name another data directory: Node.create(data_dir=…)",
+    "delegation_refused": "admit it where the key is, or with fewer delegations= here",
+    "denied": "ask the peer's owner for node.allow([…]) with this node's NetID or PeerId",
+    "identity_exists": "accept(proof, replace=True) if the proof there is to go",
+    "name_unsupported": "use a NetID, a ticket or a petname",
+    "no_identity": "Identity(…).create() makes one, accept(proof) takes a proof",
+    "no_petnames": "Node.create(data_dir=…)",
+    "proof_older": "accept(proof, replace=True) if the older one is meant",
+    "proof_refused": "Identity(…).enroll(…) on this machine, and admit(…) where the key is",
+    "self_dial": "ask from a node of its own identity: Node.create(identity=NetID.generate())",
+    "unreachable": "check that the node runs; if it has moved, ask for a new ticket",
+}
+"""What helps in Python, where the core speaks of its command."""
+
+
 def _make(
     message: str,
     code: str,
@@ -259,4 +287,6 @@ def _make(
     """Makes the exception for an error of the core."""
     if remote is not None:
         return RemoteError(message, code=remote, hint=hint, retryable=retryable, context=context)
+    # What has no hint has none here, too.
+    hint = hint and _HINTS.get(code, hint)
     return _CLASSES.get(code, NetComError)(message, code=code, hint=hint, retryable=retryable)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from ._native import Multiaddr, NetID, PeerId
 
 
 @dataclass(frozen=True)
 class NodeEvent:
-    """Something that happened at a node; facts that its kind does not have are empty."""
+    """Something that happened at a node; facts that its kind does not have are empty.
+
+    >>> events = node.events()
+    >>> await connection.close()
+    >>> async for event in events:
+    ...     if event.kind == "disconnected":
+    ...         print(event.peer_id == server.peer_id, event.is_by_peer)
+    ...         break
+    True False
+    """
 
     kind: str
     """``listening``, ``published``, ``addresses_changed`` (of this machine), ``connected``,
@@ -36,5 +46,9 @@ class NodeEvent:
     """Why the session ended, or a link."""
     reason: str = ""
     """The same for a person."""
+    gone: Sequence[IPv4Address | IPv6Address] = ()
+    """Addresses this machine has no more, after ``addresses_changed``."""
+    come: Sequence[IPv4Address | IPv6Address] = ()
+    """Addresses it did not have before."""
     missed: int = 0
     """Events that were dropped because this listener was too slow."""

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
-import logging
 import os
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from . import _native, settings as user
-from ._native import Commander, Multiaddr, NetID, PeerId, Request, XAuth
+from ._native import Commander, Multiaddr, NetID, PeerId
 from .connection import Connection
-from .errors import NetComError
 from .events import NodeEvent
 from .opening import Closable, Opening
-from .streams import Data, XStream
-
-_log = logging.getLogger("netcom")
-
-Handler = Callable[[Request], Awaitable[Data]]
-StreamHandler = Callable[[XStream, XAuth], Awaitable[None]]
-H = TypeVar("H", bound=Handler)
-S = TypeVar("S", bound=StreamHandler)
+from .serving import H, RequestService, StreamService, starting, starting_streams
 
 
 class NodeRole(enum.Enum):
-    """What a node is there for."""
+    """What a node is there for.
+
+    >>> async with Node.create(role=NodeRole.CLIENT) as client:
+    ...     client.addresses
+    []
+    """
 
     PEER = "peer"
     """Listens and is found."""
@@ -39,18 +33,15 @@ class NodeRole(enum.Enum):
     """Publishes nothing and accepts nothing."""
 
 
-class HandlerError(Exception):
-    """Raise it in a handler to tell the caller what went wrong, and go on."""
-
-    def __init__(self, code: str, message: str, **context: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.context = context
-
-
 class Node(Closable):
-    """One running endpoint, named by a PeerId; it may speak for an entity, named by a NetID."""
+    """One running endpoint, named by a PeerId; it may speak for an entity, named by a NetID.
+
+    >>> cats = NetID.generate()
+    >>> async with Node.create(netid=cats, role=NodeRole.SERVER) as server:
+    ...     async with node.connect_to_netid(cats) as connection:
+    ...         connection.peer_id == server.peer_id
+    True
+    """
 
     __slots__ = ("__weakref__", "_is_closed", "_native", "_pid")
 
@@ -75,15 +66,19 @@ class Node(Closable):
         the data directory holds the key or a proof (``netcom id enroll``). ``local`` publishes
         addresses of this host and its networks only, ``cloud`` global ones only. ``config``, or
         further keywords: ``identity`` (the node's own key), ``data_dir``, ``discovery``
-        (``"off"``, ``"host"``, ``"lan"``), ``registry`` (where nodes of this host find each
-        other), ``listen`` (addresses), ``links`` (how many links to use where several ways lead to
-        a node: ``"auto"``, ``"single"``, ``"standby"``, ``"stripe"`` or ``"mirror"``),
-        ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the network; 60),
-        ``names`` (names with dots, with the NetIDs they have, asked of nobody), ``directories``
-        (who answers the names under which suffix: ``{"netcom": (url, key)}``, and the path of a
-        certificate authority behind them, if the directory has one of its own).
+        (``"off"``, ``"host"``, ``"lan"``, ``"global"``), ``registry`` (where nodes of this host
+        find each other), ``listen`` (addresses), ``links`` (how many links to use where several
+        ways lead to a node: ``"auto"``, ``"single"``, ``"standby"``, ``"stripe"`` or
+        ``"mirror"``), ``metadata``, ``resume_seconds`` (how long streams outlive a cut of the
+        network; 60), ``names`` (names with dots, with the NetIDs they have, asked of nobody),
+        ``directories`` (who answers the names under which suffix: ``{"netcom": (url, key)}``, and
+        the path of a certificate authority behind them, if the directory has one of its own).
         ``NETCOM_DISCOVERY``, ``NETCOM_REGISTRY_DIR`` and ``[naming]`` in the ``config.toml`` of the
         data directory, or of the user's own, stand in for what is left out.
+
+        >>> async with Node.create(metadata={"room": "kitchen"}) as node:
+        ...     node.role
+        <NodeRole.PEER: 'peer'>
         """
         all_settings = {**(config or {}), **settings}
         if taken := all_settings.keys() & {"netid", "role", "local", "cloud"}:
@@ -115,6 +110,10 @@ class Node(Closable):
         seconds; with ``failover`` requests, which may then be made twice, move to another node of
         the entity by themselves; with ``links="standby"`` a second link is kept ready, with
         ``"stripe"`` or ``"mirror"`` several carry data.
+
+        >>> async with node.connect(server.ticket, timeout=10) as connection:
+        ...     connection.peer_id == server.peer_id
+        True
         """
         needs = dict(where) if where is not None else None
         native = self._native.connect(whom, service, needs, timeout, failover, links)
@@ -138,16 +137,29 @@ class Node(Closable):
     def connect_to_peer(
         self, peer_id: PeerId | str, *, timeout: float | None = None, links: str | None = None
     ) -> Opening[Connection]:
-        """Connects to one node."""
+        """Connects to one node.
+
+        >>> async with node.connect_to_peer(server.peer_id) as connection:
+        ...     print(connection.netid)
+        None
+        """
         return self.connect(peer_id, timeout=timeout, links=links)
 
     def discover_peer_id(self, peer_id: PeerId | str) -> Awaitable[list[Multiaddr]]:
-        """Where a node is, without connecting to it."""
+        """Where a node is, without connecting to it.
+
+        >>> set(await node.discover_peer_id(server.peer_id)) == set(server.addresses)
+        True
+        """
         return self._native.discover_peer_id(peer_id)
 
     def discover_netid(self, netid: NetID | str) -> Awaitable[dict[PeerId, dict[str, Any]]]:
         """The nodes that prove to speak for an entity, each with ``"addresses"``, ``"metadata"``,
-        ``"services"`` and ``"role"``."""
+        ``"services"`` and ``"role"``.
+
+        >>> (await node.discover_netid(alice))[server.peer_id]["role"]
+        'server'
+        """
         return self._native.discover_netid(netid)
 
     def on_request(self, handler: H) -> H:
@@ -155,54 +167,78 @@ class Node(Closable):
 
         What it raises is told to the caller, and harms nobody else. It is cancelled if the caller
         gives up: cancels the request, allows it no more time, or is gone.
+
+        >>> @server.on_request
+        ... async def answer(request):
+        ...     return request.body.upper()
+        >>> await connection.request(b"cat")
+        b'CAT'
         """
 
-        self._native.on_request(_starting(handler))
+        self._native.on_request(starting(handler))
         return handler
 
     def serve(
         self, name: str, *, allow: Iterable[NetID | PeerId | str] | None = None
-    ) -> Callable[[H], H]:
+    ) -> RequestService:
         """Answers requests to a service, named ``"name/version"``, by the decorated function.
 
         Others see the service in what the node publishes, and choose by it
         (``connect_to_netid(…, service=…)``). ``allow`` names who may use it, by key; everyone
         whom the node admits, if left out.
+
+        >>> @server.serve("thumbnails/1")
+        ... async def thumbnail(request):
+        ...     return b"small " + request.body
+        >>> await connection.request(b"cat", service="thumbnails/1")
+        b'small cat'
         """
-
-        def decorate(handler: H) -> H:
-            self._native.serve(name, False, allow, _starting(handler))
-            return handler
-
-        return decorate
+        return RequestService(
+            lambda handler: self._native.serve(name, False, allow, starting(handler))
+        )
 
     def serve_streams(
         self, name: str, *, allow: Iterable[NetID | PeerId | str] | None = None
-    ) -> Callable[[S], S]:
+    ) -> StreamService:
         """Serves streams of ``connection.x_stream("name/version")`` by the decorated function,
-        which gets each stream and who opened it."""
+        which gets each stream and who opened it.
 
-        def decorate(handler: S) -> S:
-            def start(
-                loop: asyncio.AbstractEventLoop, stream: Any, visitor: XAuth, reply: Any
-            ) -> asyncio.Task[None]:
-                return loop.create_task(_serve(handler, XStream(stream), visitor, reply))
-
-            self._native.serve(name, True, allow, start)
-            return handler
-
-        return decorate
+        >>> @server.serve_streams("upper/1")
+        ... async def upper(stream, visitor):
+        ...     async for data in stream:
+        ...         await stream.write(data.upper())
+        >>> async with connection.x_stream("upper/1") as stream:
+        ...     await stream.write(b"cat")
+        ...     await stream.read()
+        b'CAT'
+        """
+        return StreamService(
+            lambda handler: self._native.serve(name, True, allow, starting_streams(handler))
+        )
 
     def allow(self, whom: Iterable[NetID | PeerId | str] | None) -> None:
-        """Sets who may use the node at all, by key; ``None`` for everyone."""
+        """Sets who may use the node at all, by key; ``None`` for everyone.
+
+        >>> server.allow([node.peer_id])
+        """
         self._native.allow(whom)
 
     def events(self) -> AsyncIterator[NodeEvent]:
-        """What happens at the node from now on; a slow listener is told how much it missed."""
-        events = self._native.events()
+        """What happens at the node from now on; a slow listener is told how much it missed.
+
+        >>> events = server.events()
+        >>> async with Node.create() as visitor, visitor.connect(server.ticket):
+        ...     async for event in events:
+        ...         if event.kind == "connected":
+        ...             print(event.peer_id == visitor.peer_id)
+        ...             break
+        True
+        """
+        events, is_closed = self._native.events(), self._is_closed
 
         async def tell() -> AsyncIterator[NodeEvent]:
-            while (told := await events.next()) is not None:
+            # Who asks after the end has heard of it already.
+            while not is_closed and (told := await events.next()) is not None:
                 kind, facts = told
                 yield NodeEvent(kind, **facts)
 
@@ -214,7 +250,13 @@ class Node(Closable):
         return self._native.commander()
 
     async def incoming(self) -> AsyncIterator[Connection]:
-        """The connections that peers open."""
+        """The connections that peers open.
+
+        >>> async for connection in server.incoming():
+        ...     print(connection.peer_id == node.peer_id)
+        ...     break
+        True
+        """
         connections = self._native.incoming()
         while (native := await connections.next()) is not None:
             yield Connection(native)
@@ -245,7 +287,10 @@ class Node(Closable):
         return self._native.ticket()
 
     def drain(self, within: float = 30.0) -> Awaitable[None]:
-        """Takes nothing new and waits for what is under way, for so many seconds."""
+        """Takes nothing new and waits for what is under way, for so many seconds.
+
+        >>> await server.drain(within=5)
+        """
         return self._native.drain(within)
 
     async def close(self) -> None:
@@ -266,38 +311,3 @@ class Node(Closable):
 
 NetworkNode = Node
 """The name of document 000 for a node."""
-
-
-def _starting(
-    handler: Handler,
-) -> Callable[[asyncio.AbstractEventLoop, Request, Any], asyncio.Task[None]]:
-    def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> asyncio.Task[None]:
-        return loop.create_task(_answer(handler, request, reply))
-
-    return start
-
-
-async def _answer(handler: Handler, request: Request, reply: Any) -> None:
-    with _telling(reply):
-        reply.send(await handler(request))
-
-
-async def _serve(handler: StreamHandler, stream: XStream, visitor: XAuth, reply: Any) -> None:
-    with _telling(reply):
-        await handler(stream, visitor)
-        # A handler that finished the stream itself has no more to say.
-        with contextlib.suppress(NetComError):
-            await stream.finish()
-        reply.send(b"")
-
-
-@contextlib.contextmanager
-def _telling(reply: Any) -> Iterator[None]:
-    """Tells the caller what a handler raises."""
-    try:
-        yield
-    except HandlerError as error:
-        reply.fail(error.code, error.message, error.context)
-    except Exception as error:
-        _log.exception("A handler failed")
-        reply.fail("failed", f"{type(error).__name__}: {error}", {})

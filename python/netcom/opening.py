@@ -37,6 +37,11 @@ class Opening(Coroutine[Any, Any, T], Generic[T]):
 
     ``await`` gives it, and closing it is up to the caller; ``async with`` closes it at the end.
     It is a coroutine in every other respect, so it can also be made a task.
+
+    >>> stream = await connection.bytes_stream()  # closed by whoever opened it
+    >>> await stream.finish()
+    >>> async with connection.bytes_stream() as stream:  # finished at the end
+    ...     await stream.write(b"all")
     """
 
     __slots__ = ("_begun", "_opened", "_operation", "_wrap")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, overload
 
 from ._native import Payload
+from .errors import StreamEnded
 from .opening import Closable
 
 Data: TypeAlias = bytes | bytearray | memoryview | Payload
@@ -14,7 +17,11 @@ Data: TypeAlias = bytes | bytearray | memoryview | Payload
 
 @dataclass(frozen=True)
 class StreamError:
-    """What the peer says went wrong, beside the data."""
+    """What the peer says went wrong, beside the data.
+
+    >>> StreamError("low_disk", "the disk is nearly full", {"free": "3 MB"}).code
+    'low_disk'
+    """
 
     code: str
     """A stable name."""
@@ -30,15 +37,34 @@ class _Stream(Closable):
     def __init__(self, native: Any) -> None:
         self._native = native
 
+    def finish(self) -> Awaitable[None]:
+        """Ends what this side sends. Returns once the peer has all of it in its memory."""
+        return self._native.finish()
+
+    def reset(self, code: int = 0) -> Awaitable[None]:
+        """Gives the stream up in both directions; the peer sees ``code``."""
+        return self._native.reset(code)
+
     async def _leave(self, error: BaseException | None) -> None:
         if error is None:
-            await self._native.finish()
+            # Who gave it up has ended it.
+            with contextlib.suppress(StreamEnded):
+                await self.finish()
         else:
-            await self._native.reset(0)
+            await self.reset()
 
 
 class ByteStream(_Stream):
-    """A stream of bytes in both directions."""
+    """A stream of bytes in both directions.
+
+    >>> async with connection.bytes_stream() as stream:
+    ...     await stream.write(b"from here")
+    >>> theirs = await accept(server)
+    >>> await theirs.read()
+    b'from here'
+    >>> await theirs.read()  # the end
+    b''
+    """
 
     __slots__ = ()
 
@@ -60,22 +86,30 @@ class ByteStream(_Stream):
         """
         return self._native.read(max, view)
 
-    def read_to_end(self, limit: int = 67_108_864) -> Awaitable[bytes]:
-        """All that comes until the peer finishes; raises beyond ``limit`` bytes."""
-        return self._native.read_to_end(limit, False)
+    @overload
+    def read_to_end(self, limit: int = ..., *, view: Literal[False] = ...) -> Awaitable[bytes]: ...
+    @overload
+    def read_to_end(self, limit: int = ..., *, view: Literal[True]) -> Awaitable[Payload]: ...
+    def read_to_end(self, limit: int = 67_108_864, *, view: bool = False) -> Awaitable[Any]:
+        """All that comes until the peer finishes; raises beyond ``limit`` bytes.
 
-    def finish(self) -> Awaitable[None]:
-        """Ends what this side writes. Returns once the peer has all of it in its memory."""
-        return self._native.finish()
-
-    def reset(self, code: int = 0) -> Awaitable[None]:
-        """Gives the stream up in both directions; the peer sees ``code``."""
-        return self._native.reset(code)
+        >>> stream = await connection.bytes_stream()
+        >>> await stream.write(b"all of it")
+        >>> await stream.finish()
+        >>> await (await accept(server)).read_to_end()
+        b'all of it'
+        """
+        return self._native.read_to_end(limit, view)
 
     async def errors(self) -> AsyncIterator[StreamError]:
         """What the peer says went wrong, beside the data."""
         while (error := await self._native.next_error()) is not None:
             yield StreamError(*error)
+
+    async def views(self) -> AsyncIterator[Payload]:
+        """As iterating over the stream itself, and the bytes are not copied."""
+        while chunk := await self._native.read(262_144, True):
+            yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self._native.read(262_144, False):
@@ -83,7 +117,16 @@ class ByteStream(_Stream):
 
 
 class XStream(ByteStream):
-    """A stream of bytes with errors beside them, in both directions."""
+    """A stream of bytes with errors beside them, in both directions.
+
+    >>> stream = await connection.x_stream()
+    >>> await stream.send_error("low_disk", "the disk is nearly full", {"free": "3 MB"})
+    >>> theirs = await accept(server)
+    >>> async for error in theirs.errors():
+    ...     print(error.code, error.context["free"])
+    ...     break
+    low_disk 3 MB
+    """
 
     __slots__ = ()
 
@@ -95,35 +138,73 @@ class XStream(ByteStream):
 
 
 class MessageStream(_Stream):
-    """A stream of messages in both directions, each whole and in order."""
+    """A stream of messages in both directions, each whole and in order.
 
-    __slots__ = ()
+    >>> async with connection.msg_stream() as stream:
+    ...     for word in (b"one", b"two", b"three"):
+    ...         await stream.write(word)
+    >>> theirs = await accept(server)
+    >>> await theirs.read()
+    b'one'
+    >>> [message async for message in theirs]
+    [b'two', b'three']
+    """
+
+    __slots__ = ("_rest",)
+
+    def __init__(self, native: Any) -> None:
+        super().__init__(native)
+        # Of a batch: what an iteration that ended has left to whoever reads next.
+        self._rest: deque[Payload] = deque()
 
     def write(self, message: Data) -> Awaitable[None]:
         """Sends one message. A call that is cancelled has sent all of it or nothing."""
         return self._native.write(message)
 
     @overload
-    def read(self, *, view: Literal[False] = ...) -> Awaitable[bytes | None]: ...
+    async def read(self, *, view: Literal[False] = ...) -> bytes | None: ...
     @overload
-    def read(self, *, view: Literal[True]) -> Awaitable[Payload | None]: ...
-    def read(self, *, view: bool = False) -> Awaitable[Any]:
-        """The next message; ``None`` once the peer has finished."""
-        return self._native.read(view)
+    async def read(self, *, view: Literal[True]) -> Payload | None: ...
+    async def read(self, *, view: bool = False) -> Any:
+        """The next message; ``None`` once the peer has finished.
 
-    def read_batch(self, max: int = 256) -> Awaitable[list[bytes]]:
-        """The messages that are here, at least one; an empty list once the peer has finished."""
-        return self._native.read_batch(max, False)
+        With ``view`` its bytes are not copied: a read-only buffer.
+        """
+        if self._rest:
+            return _seen(self._rest.popleft(), view)
+        return await self._native.read(view)
 
-    def finish(self) -> Awaitable[None]:
-        """Ends what this side sends. Returns once the peer has all of it in its memory."""
-        return self._native.finish()
+    @overload
+    async def read_batch(self, max: int = ..., *, view: Literal[False] = ...) -> list[bytes]: ...
+    @overload
+    async def read_batch(self, max: int = ..., *, view: Literal[True]) -> list[Payload]: ...
+    async def read_batch(self, max: int = 256, *, view: bool = False) -> Any:
+        """Messages that are here, at least one and at most ``max``; an empty list once the peer
+        has finished."""
+        if self._rest and max > 0:
+            count = min(max, len(self._rest))
+            return [_seen(self._rest.popleft(), view) for _ in range(count)]
+        return await self._native.read_batch(max, view)
 
-    def reset(self, code: int = 0) -> Awaitable[None]:
+    async def reset(self, code: int = 0) -> None:
         """Gives the stream up in both directions; the peer sees ``code``."""
-        return self._native.reset(code)
+        self._rest.clear()
+        await self._native.reset(code)
+
+    async def views(self) -> AsyncIterator[Payload]:
+        """As iterating over the stream itself, and the bytes are not copied."""
+        while self._rest or await self._fetch():
+            yield self._rest.popleft()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while messages := await self._native.read_batch(256, False):
-            for message in messages:
-                yield message
+        while self._rest or await self._fetch():
+            yield bytes(self._rest.popleft())
+
+    async def _fetch(self) -> bool:
+        """Takes the messages that are here, at least one. False once the peer has finished."""
+        self._rest.extend(await self._native.read_batch(256, True))
+        return bool(self._rest)
+
+
+def _seen(message: Payload, view: bool) -> Payload | bytes:
+    return message if view else bytes(message)

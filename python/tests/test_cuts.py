@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import random
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -146,6 +149,52 @@ async def test_bulk_arrives_once_and_in_order_over_many_cuts():
                 next_cut = len(received) + (1 << 20)
         await writing
         assert received == sent
+
+
+NODE = textwrap.dedent(
+    """
+    import asyncio, sys
+    from netcom import Node
+
+    async def main():
+        async with Node.create(discovery="off", listen=[sys.argv[1]]) as node:
+
+            @node.on_request
+            async def answer(request):
+                return request.body
+
+            print(node.ticket, flush=True)
+            await asyncio.Event().wait()
+
+    asyncio.run(main())
+    """
+)
+
+
+@pytest.mark.parametrize("where", ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"])
+async def test_a_request_to_a_node_that_was_killed_ends_as_a_connection_error(where):
+    program = [sys.executable, "-c", NODE, where]
+    process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE)
+    try:
+        ticket = (await process.stdout.readline()).decode().strip()
+        async with (
+            Node.create(discovery="off", role=NodeRole.CLIENT) as node,
+            node.connect(ticket) as connection,
+        ):
+            assert await connection.request(b"?") == b"?"
+            process.kill()
+            await process.wait()
+            # As document 000 catches it, with a timeout that is over before the resume window is.
+            with pytest.raises(ConnectionError) as lost:
+                await connection.request(b"?", timeout=2)
+            assert isinstance(lost.value, (netcom.ConnectionTimeout, TimeoutError))
+            assert lost.value.code == "no_link"
+            assert "connect again" in lost.value.hint
+            assert connection.path.link is None or connection.links()[0].is_suspect
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_beyond_the_resume_window_streams_and_requests_end_with_an_error():

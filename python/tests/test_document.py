@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from netcom import Identity, NetID, Node, NodeRole
+from netcom import BadArgument, Identity, NetID, Node, NodeRole
 
 TEXT = (Path(__file__).parent / "document.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -234,5 +234,5 @@ async def test_a_server_gets_its_proof_without_the_key(prelude, tmp_path, monkey
     with pytest.raises(PermissionError):
         Identity(tmp_path / "other").accept(proof)
     for wrong in ("", "n1", proof[:-5], proof.upper()):
-        with pytest.raises(ValueError):
+        with pytest.raises(BadArgument):
             server.accept(wrong)

@@ -146,9 +146,9 @@ async def test_an_answer_that_is_too_long_is_a_value_error(pair):
     ["", "printer.local", "n1qqq", "a b", "\x00", "x" * 10_000, "alice..netcom"],
 )
 def test_what_names_nobody_is_a_value_error(name):
-    with pytest.raises(ValueError):
+    with pytest.raises(netcom.BadArgument):
         NetID.from_string(name)
-    with pytest.raises(ValueError):
+    with pytest.raises(netcom.BadArgument):
         NetID.from_domain(name)
 
 
@@ -168,9 +168,9 @@ def test_names_are_compared_by_what_they_name():
     assert NetID.from_string(str(alice)) == alice
     assert len({alice, NetID.from_string(str(alice)), NetID.generate()}) == 2
     assert not NetID.from_string(str(alice)).has_secret
-    with pytest.raises(ValueError):
+    with pytest.raises(netcom.BadArgument):
         NetID.from_string(str(alice)).export_secret()
-    with pytest.raises(ValueError):
+    with pytest.raises(netcom.BadArgument):
         PeerId("QmNobody")
 
 
@@ -181,16 +181,42 @@ async def test_a_node_does_not_speak_for_an_entity_whose_secret_it_lacks(setting
 
 
 async def test_wrong_settings_are_named(settings):
-    with pytest.raises(ValueError, match="colour"):
+    with pytest.raises(netcom.BadArgument, match="colour") as refused:
         await Node.create(colour="green", config=settings)
-    with pytest.raises(ValueError):
+    assert "data_dir" in refused.value.hint
+    with pytest.raises(netcom.BadArgument):
         await Node.create(local=True, cloud=True, config=settings)
-    with pytest.raises(ValueError, match="everywhere"):
+    with pytest.raises(netcom.BadArgument, match="everywhere"):
         await Node.create(discovery="everywhere")
     with pytest.raises(TypeError, match="role"):
         Node.create(config={"role": "server"})
     async with Node.create(config=settings) as node:
         with pytest.raises(TypeError):
             await node.connect(42)
-        with pytest.raises(ValueError, match="length of time"):
+        with pytest.raises(netcom.BadArgument, match="length of time"):
             await node.connect(node.ticket, timeout=-1)
+
+
+async def test_what_helps_is_said_in_words_of_python(settings):
+    assert errors._HINTS.keys() <= errors._CLASSES.keys()
+    assert not [hint for hint in errors._HINTS.values() if "--" in hint or "netcom " in hint]
+    async with Node.create(config=settings) as node:
+        with pytest.raises(netcom.BadArgument) as itself:
+            await node.connect(node.ticket)
+        assert itself.value.code == "self_dial"
+        assert "Node.create(identity=" in itself.value.hint
+        with pytest.raises(netcom.NotFound) as unnamed:
+            await node.connect("alice")
+        assert unnamed.value.code == "no_petnames"
+        assert "Node.create(data_dir=" in unnamed.value.hint
+
+
+async def test_what_was_not_found_may_be_found_later_and_who_is_closed_will_find_nothing(settings):
+    node = await Node.create(config=settings)
+    with pytest.raises(netcom.NotFound) as missing:
+        await node.discover_netid(NetID.generate())
+    assert missing.value.retryable
+    await node.close()
+    with pytest.raises(netcom.ConnectionLost) as closed:
+        await node.discover_netid(NetID.generate())
+    assert not closed.value.retryable

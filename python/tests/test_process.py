@@ -72,7 +72,8 @@ def test_a_node_that_is_left_open_is_warned_of(settings):
         node = asyncio.run(_opened(settings))
         del node
         gc.collect()
-    assert any(issubclass(warning.category, ResourceWarning) for warning in caught)
+    told = [str(it.message) for it in caught if issubclass(it.category, ResourceWarning)]
+    assert any("unclosed <netcom.Node 12D3KooW" in message for message in told)
 
 
 def test_a_loop_that_watches_no_descriptors_is_told_in_another_way(settings):

@@ -69,6 +69,85 @@ async def test_a_service_admits_whom_it_names(settings):
                 await connection.request(b"")
 
 
+async def test_everyone_may_again_once_that_is_said(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return b"come in"
+
+    server.allow([])
+    with pytest.raises(PermissionError) as denied:
+        await connection.request(b"?")
+    assert "node.allow" in denied.value.hint
+    server.allow(None)
+    assert await connection.request(b"?") == b"come in"
+
+
+async def test_a_node_that_drains_ends_what_is_under_way_and_takes_nothing_new(settings):
+    began, go = asyncio.Event(), asyncio.Event()
+    async with Node.create(config=settings) as server, Node.create(config=settings) as node:
+
+        @server.on_request
+        async def answer(request):
+            if request.body == b"new":
+                return b"just in time"
+            began.set()
+            await go.wait()
+            return b"done"
+
+        connection = await node.connect(server.ticket)
+        asking = asyncio.create_task(connection.request(b"?"))
+        await began.wait()
+        events = server.events()
+        draining = asyncio.create_task(server.drain(within=30))
+        await first(events, "draining")
+        assert not draining.done()
+
+        async def ask_until_refused():
+            # What is on its way when it is said is still taken.
+            async with asyncio.timeout(30):
+                while await connection.request(b"new"):
+                    pass
+
+        with pytest.raises(ConnectionError):
+            await ask_until_refused()
+        go.set()
+        assert await asking == b"done"
+        await draining
+
+
+async def test_one_node_of_an_entity_is_reached_by_its_own_name(settings):
+    shop = NetID.generate()
+    async with (
+        Node.create(netid=shop, config=settings) as one,
+        Node.create(netid=shop, config=settings) as other,
+        Node.create(config=settings) as node,
+    ):
+        for server in (one, other):
+            async with node.connect_to_peer(server.peer_id, timeout=20) as connection:
+                assert connection.peer_id == server.peer_id
+                assert connection.netid is None
+
+
+async def test_a_service_that_is_withdrawn_is_served_no_more_and_may_be_again(pair):
+    server, connection = pair
+
+    async def answer(request):
+        return b"small"
+
+    service = server.serve("thumbnails/1")
+    assert service(answer) is answer
+    with pytest.raises(netcom.BadArgument, match="already"):
+        server.serve("thumbnails/1")(answer)
+    assert await connection.request(b"", service="thumbnails/1") == b"small"
+    service.withdraw()
+    with pytest.raises(netcom.NotFound):
+        await connection.request(b"", service="thumbnails/1")
+    server.serve("thumbnails/1")(answer)
+    assert await connection.request(b"", service="thumbnails/1") == b"small"
+
+
 async def test_streams_of_a_service_are_served_each_by_a_task(pair):
     server, connection = pair
 
@@ -95,13 +174,13 @@ async def test_streams_of_a_service_are_served_each_by_a_task(pair):
 @pytest.mark.parametrize("name", ["", "thumbnails", "/1", "a/", "a\n/1", "x" * 300 + "/1"])
 async def test_what_is_no_name_of_a_service_is_refused(settings, name):
     async with Node.create(config=settings) as node:
-        with pytest.raises(ValueError):
+        with pytest.raises(netcom.BadArgument):
             node.serve(name)(lambda request: request)
 
 
 async def test_who_may_is_named_by_a_key(settings):
     async with Node.create(config=settings) as node:
-        with pytest.raises(ValueError):
+        with pytest.raises(netcom.BadArgument):
             node.allow(["example.org"])
         with pytest.raises(TypeError):
             node.allow([1])
@@ -155,12 +234,12 @@ async def test_links_are_seen_with_their_role_and_why_they_have_it(settings):
 
 
 async def test_a_policy_of_links_is_one_that_there_is(settings):
-    for policy in ("auto", "single", "standby"):
+    for policy in ("auto", "single", "standby", "stripe", "mirror"):
         await (await Node.create(links=policy, config=settings)).close()
-    with pytest.raises(ValueError, match="auto, single"):
+    with pytest.raises(netcom.BadArgument, match="auto, single"):
         await Node.create(links="many", config=settings)
     async with Node.create(config=settings) as node:
-        with pytest.raises(ValueError, match="auto, single"):
+        with pytest.raises(netcom.BadArgument, match="auto, single"):
             await node.connect_to_netid(NetID.generate(), links="many")
 
 
@@ -180,6 +259,16 @@ async def test_the_commander_sees_what_there_is_and_ends_it(pair):
     assert connection.xauth.peer_id == server.peer_id
     assert server.netid in connection.xauth.netids
     assert not commander.close_session(session.id + 1000)
+    limits, counters = commander.limits(), commander.counters()
+    assert (limits.resume_seconds, limits.sessions_per_peer) == (60, 4)
+    assert (counters.panics, counters.handshakes_failed) == (0, 0)
+    assert counters.links_accepted >= 1
+    assert session.bytes_per_second is None
+    assert commander.limit_peer(peer.peer_id, 1_000_000) == 1
+    [session] = commander.sessions()
+    assert session.bytes_per_second == 1_000_000
+    assert commander.limit_peer(peer.peer_id, None) == 1
+    assert commander.limit_peer(server.peer_id, 1) == 0
     assert commander.close_peer(peer.peer_id, "enough") == 1
     with pytest.raises(ConnectionError):
         await stream.read()

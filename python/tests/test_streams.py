@@ -67,6 +67,106 @@ async def test_messages_stay_whole_and_in_order(pair):
     await writing
 
 
+async def sent_and_accepted(server, connection, messages):
+    """The far end of a stream on which messages were sent, and which was finished."""
+    async with connection.msg_stream() as ours:
+        for message in messages:
+            await ours.write(message)
+    return await accept(server)
+
+
+async def test_what_an_iteration_that_ends_has_not_given_is_there_for_the_next_reader(pair):
+    sent = [b"%d" % n for n in range(10)]
+    theirs = await sent_and_accepted(*pair, sent)
+    async for message in theirs:
+        assert message == sent[0]
+        break
+    assert await theirs.read() == sent[1]
+    assert await theirs.read(view=True) == sent[2]
+
+    async def fail():
+        async for message in theirs:
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="3"):
+        await fail()
+    assert await theirs.read_batch(2) == sent[4:6]
+    async for message in theirs.views():
+        assert message == sent[6]
+        break
+    assert [message async for message in theirs] == sent[7:]
+    assert await theirs.read() is None
+    assert await theirs.read_batch() == []
+
+
+async def test_an_iteration_that_is_cancelled_loses_no_message(pair):
+    sent = [b"%d" % n for n in range(10)]
+    theirs = await sent_and_accepted(*pair, sent)
+    took, has_three = [], asyncio.Event()
+
+    async def take():
+        async for message in theirs:
+            took.append(message)
+            if len(took) == 3:
+                has_three.set()
+                await asyncio.Event().wait()
+
+    taking = asyncio.create_task(take())
+    await has_three.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert took + [message async for message in theirs] == sent
+
+
+async def test_messages_come_in_batches_of_what_is_there(pair):
+    sent = [b"%d" % n for n in range(100)]
+    theirs = await sent_and_accepted(*pair, sent)
+    received = []
+    while batch := await theirs.read_batch(7):
+        assert len(batch) <= 7
+        assert all(type(message) is bytes for message in batch)
+        received += batch
+    assert received == sent
+
+
+async def test_batches_are_not_copied_where_that_is_asked_for(pair):
+    sent = [b"%d" % n for n in range(100)]
+    theirs = await sent_and_accepted(*pair, sent)
+    batch = await theirs.read_batch(view=True)
+    assert batch
+    assert all(isinstance(message, netcom.Payload) for message in batch)
+    assert batch == sent[: len(batch)]
+
+
+@pytest.mark.parametrize("read", ["read_to_end", "views"])
+async def test_views_are_not_copied_and_of_the_same_bytes(pair, read):
+    server, connection = pair
+    async with connection.bytes_stream() as ours:
+        await ours.write(b"x" * 5000)
+    theirs = await accept(server)
+    if read == "views":
+        chunks = [chunk async for chunk in theirs.views()]
+    else:
+        chunks = [await theirs.read_to_end(view=True)]
+    assert all(memoryview(chunk).readonly for chunk in chunks)
+    assert b"".join(chunks) == b"x" * 5000
+
+
+async def test_a_stream_that_was_given_up_gives_nothing_more(pair):
+    server, connection = pair
+    ours = await connection.msg_stream()
+    for message in (b"first", b"second"):
+        await ours.write(message)
+    theirs = await accept(server)
+    async for message in theirs:
+        assert message == b"first"
+        break
+    await theirs.reset()
+    with pytest.raises(EOFError):
+        await theirs.read()
+
+
 async def test_a_message_that_is_too_long_is_refused_and_the_stream_goes_on(pair):
     server, connection = pair
     ours = await connection.msg_stream()

@@ -112,12 +112,20 @@ fn threat(args: &[String]) -> Result<()> {
         _ => None,
     };
     let number = number.context("usage: cargo xtask threat T-6")?;
+    let in_python = python::has_tests(&root(), &format!("test_t_{number:02}_"))?;
     let status = cargo()
         .args(["nextest", "run", "--workspace", "--success-output", "final"])
         .args(["-E", &format!("test(/(^|::)t_{number:02}_/)")])
+        .args(in_python.then_some("--no-tests=pass"))
         .status()
         .context("cargo could not be started")?;
     ensure!(status.success(), "the tests of T-{number}: {status}");
+    if in_python {
+        let environment = python::Environment::open(&root())?;
+        let environment = environment.context("Python 3.11 or later is needed, with venv")?;
+        environment.install()?;
+        run::succeed(environment.tests().args(["-v", "-k", &format!("test_t_{number:02}_")]))?;
+    }
     Ok(())
 }
 

@@ -111,6 +111,19 @@ impl Environment {
     }
 }
 
+/// Whether tests of the package have names that begin so.
+pub(crate) fn has_tests(root: &Path, prefix: &str) -> Result<bool> {
+    let wanted = format!("def {prefix}");
+    for entry in fs::read_dir(root.join("python/tests")).context("there are no tests in Python")? {
+        let path = entry?.path();
+        let is_python = path.extension().is_some_and(|extension| extension == "py");
+        if is_python && fs::read_to_string(&path)?.contains(&wanted) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn is_new_enough(python: &str) -> bool {
     let asked = "import sys, venv; sys.exit(sys.version_info < (3, 11))";
     let mut ask = Command::new(python);

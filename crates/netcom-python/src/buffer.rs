@@ -14,6 +14,13 @@ use pyo3::{
 
 /// Received bytes, not copied: a read-only buffer. `bytes(payload)` copies them, and
 /// `memoryview(payload)` looks at them.
+///
+/// ```python
+/// >>> answer = await connection.request(b"hello", view=True)
+/// >>> bytes(memoryview(answer)[:5])
+/// b'hello'
+///
+/// ```
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Payload(pub(crate) Bytes);
 

@@ -1,14 +1,27 @@
 //! A view of everything a node has.
 
-use netcom::LinkKind;
+use netcom::{LinkKind, Rate};
 use pyo3::prelude::*;
 
 use crate::{
+    error::bad_argument,
     identity::{Multiaddr, NetId, PeerId},
+    number::Number,
     runtime::Owned,
 };
 
 /// Looks at what a node has, and ends parts of it.
+///
+/// ```python
+/// >>> commander = node.commander
+/// >>> [peer.peer_id for peer in commander.peers()] == [server.peer_id]
+/// True
+/// >>> [session.state for session in commander.sessions()]
+/// ['live']
+/// >>> commander.limit_peer(server.peer_id, 1_000_000)
+/// 1
+///
+/// ```
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Commander(pub(crate) Owned<netcom::Commander>);
 
@@ -44,6 +57,8 @@ pub(crate) struct SessionInfo {
     streams: usize,
     /// Connections of this side that hold it.
     connections: usize,
+    /// Bytes of stream data a second that this side may send; `None` for as fast as it can.
+    bytes_per_second: Option<u64>,
     /// Bytes of frames sent, over all links.
     bytes_sent: u64,
     /// Bytes of streams received for the first time.
@@ -55,6 +70,12 @@ pub(crate) struct SessionInfo {
 }
 
 /// A link of a session.
+///
+/// ```python
+/// >>> [link.role for link in connection.links()]
+/// ['active']
+///
+/// ```
 #[pyclass(frozen, get_all, module = "netcom._native")]
 pub(crate) struct LinkInfo {
     /// Its session's number at this node.
@@ -118,6 +139,38 @@ pub(crate) struct StreamInfo {
     bytes_acknowledged: u64,
 }
 
+/// What a node and its peers may use.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Limits {
+    /// Sessions in all.
+    sessions: usize,
+    /// Sessions of one peer.
+    sessions_per_peer: usize,
+    /// Streams that a peer may have open at once.
+    streams_per_session: u64,
+    /// Seconds that a session without a link waits for one.
+    resume_seconds: f64,
+    /// Bytes of memory that all sessions may take together; `None` for a quarter of the machine's.
+    memory: Option<u64>,
+}
+
+/// What a node has counted since it was made.
+#[pyclass(frozen, get_all, module = "netcom._native")]
+pub(crate) struct Counters {
+    /// Panics that were caught. Each is a bug and ended one request, stream or session alone.
+    panics: u64,
+    /// Links that were accepted and authenticated.
+    links_accepted: u64,
+    /// Handshakes that failed: a bad certificate, no common algorithm.
+    handshakes_failed: u64,
+    /// Connections that ended or went silent before a whole handshake.
+    handshakes_unfinished: u64,
+    /// Handshakes that had to make room for others.
+    handshakes_crowded_out: u64,
+    /// Handshakes under way.
+    half_open: u64,
+}
+
 #[pymethods]
 impl Commander {
     /// The peers with which there are sessions.
@@ -153,6 +206,7 @@ impl Commander {
                 links: info.links,
                 streams: info.streams,
                 connections: info.connections,
+                bytes_per_second: info.rate.map(Rate::bytes_per_second),
                 bytes_sent: info.bytes_sent,
                 bytes_received: info.bytes_received,
                 bytes_repeated: info.bytes_repeated,
@@ -184,6 +238,32 @@ impl Commander {
         self.0.get()?.streams().into_iter().map(stream).collect()
     }
 
+    /// What the node and its peers may use.
+    fn limits(&self) -> PyResult<Limits> {
+        let limits = self.0.get()?.limits();
+        Ok(Limits {
+            sessions: limits.sessions.total,
+            sessions_per_peer: limits.sessions.per_peer,
+            streams_per_session: limits.session.max_streams,
+            resume_seconds: limits.session.resume_window.as_secs_f64(),
+            memory: limits.memory,
+        })
+    }
+
+    /// What was counted since the node was made.
+    fn counters(&self) -> PyResult<Counters> {
+        let counters = self.0.get()?.counters();
+        let listeners = counters.listeners;
+        Ok(Counters {
+            panics: counters.panics,
+            links_accepted: listeners.accepted,
+            handshakes_failed: listeners.failed_handshakes,
+            handshakes_unfinished: listeners.unfinished,
+            handshakes_crowded_out: listeners.crowded_out,
+            half_open: listeners.half_open,
+        })
+    }
+
     /// Panics that were caught. Each is a bug and ended one request, stream or session alone.
     fn panics(&self) -> PyResult<u64> {
         Ok(self.0.get()?.counters().panics)
@@ -191,8 +271,8 @@ impl Commander {
 
     /// Ends a session: what was finished arrives first. False if there is none of that number.
     #[pyo3(signature = (id, reason = ""))]
-    fn close_session(&self, id: u64, reason: &str) -> PyResult<bool> {
-        Ok(self.0.get()?.close_session(id, reason))
+    fn close_session(&self, id: Number<u64>, reason: &str) -> PyResult<bool> {
+        Ok(self.0.get()?.close_session(id.0, reason))
     }
 
     /// Ends all sessions with a peer, and tells how many.
@@ -201,10 +281,27 @@ impl Commander {
         Ok(self.0.get()?.close_peer(&peer_id.0, reason))
     }
 
+    /// Limits how fast the node sends to a peer, from now on and in each session there is with it;
+    /// `None` for as fast as it can. Tells how many sessions.
+    fn limit_peer(
+        &self,
+        py: Python<'_>,
+        peer_id: &PeerId,
+        bytes_per_second: Option<Number<u64>>,
+    ) -> PyResult<usize> {
+        let rate = match bytes_per_second {
+            None => None,
+            Some(Number(rate)) => Some(Rate::new(rate).ok_or_else(|| {
+                bad_argument(py, &"at 0 bytes a second nothing would ever go", "close_peer ends it")
+            })?),
+        };
+        Ok(self.0.get()?.limit_peer(&peer_id.0, rate))
+    }
+
     /// Ends one link in order; its session goes on with others, or dials anew. False if there is
     /// none of those numbers.
-    fn close_link(&self, session: u64, link: u64) -> PyResult<bool> {
-        Ok(self.0.get()?.close_link(session, link))
+    fn close_link(&self, session: Number<u64>, link: Number<u64>) -> PyResult<bool> {
+        Ok(self.0.get()?.close_link(session.0, link.0))
     }
 }
 

@@ -1,15 +1,14 @@
 //! A connection to a node.
 
-use std::time::Duration;
-
 use netcom::{OpenError, RequestOptions, SessionState};
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::prelude::*;
 
 use crate::{
     buffer::{incoming, outgoing},
     commander::LinkInfo,
-    error::exception,
+    error::{RequestFailure, exception},
     identity::{Multiaddr, NetId, PeerId},
+    number::{Number, Seconds},
     operation::Operation,
     runtime::Owned,
     serve::XAuth,
@@ -21,6 +20,14 @@ use crate::{
 pub(crate) struct Connection(Owned<netcom::Connection>);
 
 /// How a peer is reached, and why so.
+///
+/// ```python
+/// >>> connection.path.kind
+/// 'local'
+/// >>> connection.path.link in ("tcp", "quic")
+/// True
+///
+/// ```
 #[pyclass(frozen, get_all, module = "netcom._native")]
 pub(crate) struct Path {
     /// `local`, `direct`, `relayed` or `waiting`.
@@ -37,10 +44,19 @@ pub(crate) struct Path {
     reason: String,
     /// Links that stand by.
     standby: usize,
+    /// All of it in one line for a person: the kind, what carries it, the round trip, and why.
     text: String,
 }
 
 /// What was counted between two nodes, for all connections that share a session with the peer.
+///
+/// ```python
+/// >>> before = connection.stats.streams_opened
+/// >>> answer = await connection.request(b"hello")
+/// >>> connection.stats.streams_opened - before
+/// 1
+///
+/// ```
 #[pyclass(frozen, get_all, module = "netcom._native")]
 pub(crate) struct Stats {
     /// `attaching`, `live`, `detached`, `closing` or `closed`.
@@ -75,23 +91,26 @@ impl Connection {
     fn request(
         &self,
         body: &Bound<'_, PyAny>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
         service: Option<&str>,
-        max_answer: Option<usize>,
+        max_answer: Option<Number<usize>>,
         view: bool,
     ) -> PyResult<Operation> {
         let (connection, body) = (self.0.get()?.clone(), outgoing(body)?);
         let mut options = RequestOptions::new();
-        if let Some(timeout) = timeout {
-            options = options.timeout(duration(timeout)?);
+        if let Some(Seconds(timeout)) = timeout {
+            options = options.timeout(timeout);
         }
         if let Some(service) = service {
             options = options.protocol(service);
         }
-        if let Some(max_answer) = max_answer {
+        if let Some(Number(max_answer)) = max_answer {
             options = options.max_answer(max_answer);
         }
-        let request = async move { connection.request_with(body, &options).await };
+        let request = async move {
+            let made = connection.request_with(body, &options).await;
+            made.map_err(|error| RequestFailure::new(error, &connection))
+        };
         Ok(Operation::new("Connection.request", request, move |py, answer| {
             incoming(py, answer.map_err(|error| exception(py, &error))?, view)
         }))
@@ -193,11 +212,11 @@ impl Connection {
         }))
     }
 
-    fn close(&self, code: u32, reason: String) -> PyResult<Operation> {
+    fn close(&self, code: Number<u32>, reason: String) -> PyResult<Operation> {
         let connection = self.0.get()?.clone();
         Ok(Operation::new(
             "Connection.close",
-            async move { connection.close(code, &reason).await },
+            async move { connection.close(code.0, &reason).await },
             |py, ()| Ok(py.None()),
         ))
     }
@@ -222,12 +241,6 @@ impl Stats {
             self.state, self.bytes_sent, self.bytes_received, self.streams
         )
     }
-}
-
-/// A number of seconds.
-pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("{seconds} is no length of time in seconds")))
 }
 
 fn opened<T>(py: Python<'_>, stream: Result<T, OpenError>) -> PyResult<T> {

@@ -11,11 +11,12 @@ use netcom::{
     DirectoryEntry, EntityDescription, EntityDocument, SecretKey, UnixTime,
     names::{Answer, Directories, Directory, DirectoryAnswer},
 };
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{prelude::*, types::PyDict};
 
 use crate::{
-    error::bad_name,
+    error::{bad_argument, bad_name},
     identity::{NetId, entity, target},
+    number::Number,
 };
 
 /// What an entity says about itself, checked.
@@ -40,10 +41,15 @@ pub(crate) struct Document {
 impl Document {
     /// Whether it takes the place of what `netid` said with the number `sequence`: the same key
     /// says it with that number or a higher one, or one that the key before named its successor.
-    fn replaces(&self, py: Python<'_>, netid: &Bound<'_, PyAny>, sequence: u64) -> PyResult<bool> {
+    fn replaces(
+        &self,
+        py: Python<'_>,
+        netid: &Bound<'_, PyAny>,
+        sequence: Number<u64>,
+    ) -> PyResult<bool> {
         let netid = entity(&target(py, netid)?);
         let netid = netid.ok_or_else(|| bad_name(py, &"who said something is a NetID"))?;
-        Ok(self.answer.replaces(&netid, sequence))
+        Ok(self.answer.replaces(&netid, sequence.0))
     }
 }
 
@@ -54,15 +60,15 @@ pub(crate) fn sign_document(
     py: Python<'_>,
     netid: &NetId,
     names: Vec<String>,
-    days: u32,
+    days: Number<u32>,
     hints: Vec<String>,
     successor: Option<&Bound<'_, PyAny>>,
-    sequence: Option<u64>,
+    sequence: Option<Number<u64>>,
 ) -> PyResult<String> {
     let now = now();
-    let expires = now.plus_seconds(u64::from(days) * 24 * 3600);
+    let expires = now.plus_seconds(u64::from(days.0) * 24 * 3600);
     // By time, so that a later one replaces it.
-    let mut description = EntityDescription::new(sequence.unwrap_or(now.0), expires);
+    let mut description = EntityDescription::new(sequence.map_or(now.0, |it| it.0), expires);
     description.names = names;
     for hint in hints {
         description.hints.push(hint.parse().map_err(|error| bad_name(py, &error))?);
@@ -92,12 +98,12 @@ pub(crate) fn sign_entry(
     directory: &NetId,
     name: &str,
     document: &str,
-    seconds: u64,
+    seconds: Number<u64>,
 ) -> PyResult<String> {
     let now = now();
     let answer = Answer::from_json(document.as_bytes(), now);
     let Answer { document, earlier } = answer.map_err(|error| bad_name(py, &error))?;
-    let (key, expires) = (secret(py, directory)?, now.plus_seconds(seconds));
+    let (key, expires) = (secret(py, directory)?, now.plus_seconds(seconds.0));
     // By time, so that a directory which lost its memory counts on.
     let entry = DirectoryEntry::sign(key, name, document, now.0, now, expires);
     let entry = entry.map_err(|error| bad_name(py, &error))?;
@@ -111,13 +117,13 @@ pub(crate) fn read_entry(
     directory: &Bound<'_, PyAny>,
     name: &str,
     answer: &str,
-    at: Option<u64>,
+    at: Option<Number<u64>>,
 ) -> PyResult<Document> {
     let directory = entity(&target(py, directory)?);
     let directory = directory.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
     let answer = DirectoryAnswer::from_json(answer.as_bytes(), &directory);
     let answer = answer.map_err(|error| bad_name(py, &error))?;
-    let verified = answer.entry.verify(name, at.map_or_else(now, UnixTime));
+    let verified = answer.entry.verify(name, at.map_or_else(now, |at| UnixTime(at.0)));
     verified.map_err(|error| bad_name(py, &error))?;
     let DirectoryAnswer { entry, earlier } = answer;
     Document::new(py, Answer { document: entry.document().clone(), earlier })
@@ -145,10 +151,10 @@ pub(crate) fn directories(py: Python<'_>, setting: &Bound<'_, PyAny>) -> PyResul
             [url, key] => (url, key, None),
             [url, key, authority] => (url, key, Some(authority)),
             _ => {
-                return Err(PyValueError::new_err(
-                    "a directory is a url and a NetID, and the path of a certificate authority if \
-                     it has one of its own",
-                ));
+                let what = "a directory is a url and a NetID, and the path of a certificate \
+                            authority if it has one of its own";
+                let hint = "{\"netcom\": (\"https://…\", \"n1…\")}";
+                return Err(bad_argument(py, &what, hint));
             }
         };
         let key = entity(&target(py, key)?);

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use netcom::{
-    ConnectError, CreateError, DiscoverError, EnrollError, OpenError, RequestError, StreamError,
-    StreamErrorMessage,
+    ConnectError, Connection, CreateError, DiscoverError, EnrollError, LinkRole, OpenError,
+    RequestError, StreamError, StreamErrorMessage,
 };
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
 
@@ -40,6 +40,11 @@ pub(crate) fn exception(py: Python<'_>, error: &impl Explained) -> PyErr {
     }
 }
 
+/// The exception for an argument that makes no sense, with what would.
+pub(crate) fn bad_argument(py: Python<'_>, what: &impl Display, hint: &str) -> PyErr {
+    exception(py, &BadArgument { what: what.to_string(), hint: hint.to_owned() })
+}
+
 /// The exception for a text that names nobody.
 pub(crate) fn bad_name(py: Python<'_>, error: &impl Display) -> PyErr {
     exception(py, &BadName(error.to_string()))
@@ -60,6 +65,31 @@ impl Explained for BadName {
 
     fn hint(&self) -> Option<String> {
         None
+    }
+
+    fn is_retryable(&self) -> bool {
+        false
+    }
+}
+
+struct BadArgument {
+    what: String,
+    hint: String,
+}
+
+impl Display for BadArgument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Explained for BadArgument {
+    fn code(&self) -> &'static str {
+        "bad_argument"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(self.hint.clone())
     }
 
     fn is_retryable(&self) -> bool {
@@ -89,28 +119,57 @@ macro_rules! explained {
 explained! {
     CreateError: CreateError::is_retryable;
     ConnectError: ConnectError::is_retryable;
-    DiscoverError: |_| true;
+    DiscoverError: DiscoverError::is_retryable;
     EnrollError: EnrollError::is_retryable;
     OpenError: OpenError::is_retryable;
     StreamError: StreamError::is_retryable;
 }
 
-impl Explained for RequestError {
+/// A request that brought no answer, and whether a link to the peer worked then.
+pub(crate) struct RequestFailure {
+    error: RequestError,
+    has_link: bool,
+}
+
+impl RequestFailure {
+    pub(crate) fn new(error: RequestError, connection: &Connection) -> Self {
+        let works = |role| matches!(role, LinkRole::Active | LinkRole::Standby);
+        let has_link = connection.links().iter().any(|link| works(link.role));
+        Self { error, has_link }
+    }
+
+    /// The time was over while there was no way to the peer.
+    fn is_cut_off(&self) -> bool {
+        matches!(self.error, RequestError::Timeout { .. }) && !self.has_link
+    }
+}
+
+impl Display for RequestFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)?;
+        if self.is_cut_off() { f.write_str(", and no link to the peer works") } else { Ok(()) }
+    }
+}
+
+impl Explained for RequestFailure {
     fn code(&self) -> &'static str {
-        RequestError::code(self)
+        if self.is_cut_off() { "no_link" } else { self.error.code() }
     }
 
     fn hint(&self) -> Option<String> {
-        RequestError::hint(self)
+        if self.is_cut_off() {
+            return Some("connect again: an entity may have another node that works".to_owned());
+        }
+        self.error.hint()
     }
 
     fn is_retryable(&self) -> bool {
-        RequestError::is_retryable(self)
+        self.error.is_retryable()
     }
 
     fn remote(&self) -> Option<&StreamErrorMessage> {
-        match self {
-            Self::Remote(message) => Some(message),
+        match &self.error {
+            RequestError::Remote(message) => Some(message),
             _ => None,
         }
     }

@@ -50,6 +50,10 @@ fn tell(py: Python<'_>, event: NodeEvent) -> PyResult<(&'static str, Py<PyDict>)
         NodeEvent::Published { sequence: _, addresses } => {
             facts.set_item("addresses", list(py, addresses)?)?;
         }
+        NodeEvent::AddressesChanged { gone, come } => {
+            facts.set_item("gone", gone)?;
+            facts.set_item("come", come)?;
+        }
         NodeEvent::Connected { peer, netids, is_inbound } => {
             facts.set_item("peer_id", PeerId(peer))?;
             let netids: Vec<NetId> = netids.into_iter().map(NetId::of).collect();

@@ -5,14 +5,20 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use netcom::{
     DirectorySuffixes, DottedName, Multiaddr as Address, SecretKey, Target, parse_peer_id,
 };
-use pyo3::{
-    exceptions::{PyTypeError, PyValueError},
-    prelude::*,
-};
+use pyo3::{exceptions::PyTypeError, prelude::*};
 
-use crate::error::bad_name;
+use crate::error::{bad_argument, bad_name};
 
 /// A name of an entity: its key, or what leads to it. With its secret, a node may speak for it.
+///
+/// ```python
+/// >>> alice = NetID.generate()
+/// >>> NetID.from_string(str(alice)) == alice
+/// True
+/// >>> alice.has_secret, NetID.from_string(str(alice)).has_secret
+/// (True, False)
+///
+/// ```
 #[pyclass(frozen, name = "NetID", module = "netcom._native")]
 pub(crate) struct NetId {
     target: Target,
@@ -20,11 +26,23 @@ pub(crate) struct NetId {
 }
 
 /// A name of one node.
+///
+/// ```python
+/// >>> PeerId(str(node.peer_id)) == node.peer_id
+/// True
+///
+/// ```
 #[pyclass(frozen, eq, hash, str = "{0}", module = "netcom._native")]
 #[derive(Eq, Hash, PartialEq)]
 pub(crate) struct PeerId(pub(crate) netcom::PeerId);
 
 /// An address of a node, as `/ip4/192.0.2.1/tcp/4001/p2p/…`.
+///
+/// ```python
+/// >>> Multiaddr("/ip4/192.0.2.1/tcp/4001")
+/// Multiaddr('/ip4/192.0.2.1/tcp/4001')
+///
+/// ```
 #[pyclass(frozen, eq, hash, str = "{0}", module = "netcom._native")]
 #[derive(Eq, Hash, PartialEq)]
 pub(crate) struct Multiaddr(pub(crate) Address);
@@ -54,9 +72,11 @@ impl NetId {
 
     /// Reads a secret of `export_secret`.
     #[staticmethod]
-    fn from_secret(secret: &[u8]) -> PyResult<Self> {
-        let seed = <[u8; 32]>::try_from(secret)
-            .map_err(|_| PyValueError::new_err("a secret has 32 bytes"))?;
+    fn from_secret(py: Python<'_>, secret: &[u8]) -> PyResult<Self> {
+        let seed = <[u8; 32]>::try_from(secret).map_err(|_| {
+            let what = format!("a secret has 32 bytes, not {}", secret.len());
+            bad_argument(py, &what, "give what export_secret() gave")
+        })?;
         let secret = SecretKey::from_bytes(&seed);
         Ok(Self { target: Target::NetId(secret.net_id()), secret: Some(secret) })
     }
@@ -96,9 +116,11 @@ impl NetId {
     }
 
     /// The 32 bytes whoever has can speak for the entity.
-    fn export_secret(&self) -> PyResult<Vec<u8>> {
-        let secret = self.secret.as_ref();
-        let secret = secret.ok_or_else(|| PyValueError::new_err("the secret is not known here"))?;
+    fn export_secret(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let secret = self.secret.as_ref().ok_or_else(|| {
+            let hint = "only the NetID of generate() or from_secret() has it";
+            bad_argument(py, &"the secret is not known here", hint)
+        })?;
         Ok(secret.export_secret().to_vec())
     }
 

@@ -6,14 +6,23 @@ use netcom::{
     Armor as _, DataDir, EnrollError, Enrollment, IdentityStore, KeyFileError, Representation,
     Target,
 };
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::prelude::*;
 
 use crate::{
-    error::{bad_name, exception},
+    error::{bad_argument, bad_name, exception},
     identity::{NetId, target},
+    number::Number,
 };
 
 /// Who a data directory is, and whom it lets in. The calls read and write files.
+///
+/// ```python
+/// >>> owner, server = Identity(folder / "owner"), Identity(folder / "server")
+/// >>> alice = owner.create()
+/// >>> server.accept(owner.admit(server.enroll(alice))) == alice
+/// True
+///
+/// ```
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Identity(IdentityStore);
 
@@ -60,19 +69,26 @@ impl Identity {
         Ok(request.map_err(|error| exception(py, &error))?.to_text())
     }
 
-    /// Answers the text of `enroll` with one that is a proof, for so many days.
-    #[pyo3(signature = (request, days = 90, delegations = 1))]
-    fn admit(&self, py: Python<'_>, request: &str, days: u16, delegations: u8) -> PyResult<String> {
-        let request = Enrollment::from_text(request).map_err(no_text)?;
-        let seconds = u64::from(days) * 24 * 3600;
-        let proof = py.detach(|| self.0.admit(&request, seconds, delegations, None));
+    /// Answers the text of `enroll` with one that is a proof, for so many days (90), by which so
+    /// many further ones may be let in, each by the one before (1).
+    #[pyo3(signature = (request, days = Number(90), delegations = Number(1)))]
+    fn admit(
+        &self,
+        py: Python<'_>,
+        request: &str,
+        days: Number<u16>,
+        delegations: Number<u8>,
+    ) -> PyResult<String> {
+        let request = Enrollment::from_text(request).map_err(|error| no_text(py, &error))?;
+        let seconds = u64::from(days.0) * 24 * 3600;
+        let proof = py.detach(|| self.0.admit(&request, seconds, delegations.0, None));
         Ok(proof.map_err(|error| exception(py, &error))?.to_text())
     }
 
     /// Takes the answer of `admit`.
     #[pyo3(signature = (proof, replace = false))]
     fn accept(&self, py: Python<'_>, proof: &str, replace: bool) -> PyResult<NetId> {
-        let proof = Representation::from_text(proof).map_err(no_text)?;
+        let proof = Representation::from_text(proof).map_err(|error| no_text(py, &error))?;
         let netid = py.detach(|| self.0.accept(&proof, replace));
         netid.map(NetId::of).map_err(|error| exception(py, &error))
     }
@@ -82,7 +98,6 @@ fn keys(py: Python<'_>, error: KeyFileError) -> PyErr {
     exception(py, &EnrollError::from(error))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
-fn no_text(error: netcom::ArmorError) -> PyErr {
-    PyValueError::new_err(error.to_string())
+fn no_text(py: Python<'_>, error: &netcom::ArmorError) -> PyErr {
+    bad_argument(py, error, "copy it again, from its first line to the last")
 }

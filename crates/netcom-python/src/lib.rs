@@ -24,6 +24,7 @@ mod events;
 mod identity;
 mod keys;
 mod node;
+mod number;
 mod operation;
 mod runtime;
 mod serve;
@@ -38,7 +39,7 @@ mod _native {
     #[pymodule_export]
     use crate::{
         buffer::Payload,
-        commander::{Commander, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
+        commander::{Commander, Counters, Limits, LinkInfo, PeerInfo, SessionInfo, StreamInfo},
         connection::{Connection, Path, Stats},
         directory::{Document, read_document, read_entry, sign_document, sign_entry},
         events::Events,

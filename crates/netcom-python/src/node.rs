@@ -7,7 +7,6 @@ use netcom::{
     names::{Directories, DottedName},
 };
 use pyo3::{
-    exceptions::PyValueError,
     prelude::*,
     types::{PyDict, PyList},
 };
@@ -15,11 +14,12 @@ use tokio::sync::Mutex;
 
 use crate::{
     commander::Commander,
-    connection::{Connection, duration},
+    connection::Connection,
     directory::directories,
-    error::{bad_name, exception},
+    error::{bad_argument, bad_name, exception},
     events::Events,
     identity::{Multiaddr, NetId, PeerId, target, target_among},
+    number::Seconds,
     operation::Operation,
     runtime::Owned,
     serve::{Handler, ServiceHandle, access, refused},
@@ -53,7 +53,7 @@ impl Node {
         whom: &Bound<'_, PyAny>,
         service: Option<String>,
         needs: Option<&Bound<'_, PyDict>>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
         failover: bool,
         links: Option<&str>,
     ) -> PyResult<Operation> {
@@ -64,13 +64,13 @@ impl Node {
             connect = connect.service(service);
         }
         if let Some(policy) = links {
-            connect = connect.links(read_links(policy)?);
+            connect = connect.links(read_links(py, policy)?);
         }
         for (key, value) in needs.into_iter().flatten() {
             connect = connect.where_is(key.extract::<String>()?, value.extract::<String>()?);
         }
-        if let Some(timeout) = timeout {
-            connect = connect.timeout(duration(timeout)?);
+        if let Some(Seconds(timeout)) = timeout {
+            connect = connect.timeout(timeout);
         }
         Ok(Operation::new("Node.connect", connect.connect(), |py, connection| {
             let connection = connection.map_err(|error| exception(py, &error))?;
@@ -142,9 +142,9 @@ impl Node {
         allow: Option<&Bound<'_, PyAny>>,
         start: Py<PyAny>,
     ) -> PyResult<ServiceHandle> {
-        let service = Handler::new(py, start)?.service(name, is_of_streams)?;
+        let service = Handler::new(py, start)?.service(py, name, is_of_streams)?;
         let service = service.access(access(py, allow)?);
-        self.0.get()?.serve(service).map(ServiceHandle::new).map_err(|error| refused(&error))
+        self.0.get()?.serve(service).map(ServiceHandle::new).map_err(|error| refused(py, &error))
     }
 
     /// Sets who may use the node at all.
@@ -185,8 +185,8 @@ impl Node {
         Ok(self.0.get()?.ticket().to_string())
     }
 
-    fn drain(&self, within: f64) -> PyResult<Operation> {
-        let (node, within) = (self.0.get()?.clone(), duration(within)?);
+    fn drain(&self, within: Seconds) -> PyResult<Operation> {
+        let (node, Seconds(within)) = (self.0.get()?.clone(), within);
         Ok(Operation::new("Node.drain", async move { node.drain(within).await }, |py, ()| {
             Ok(py.None())
         }))
@@ -235,11 +235,12 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
             "identity" => {
                 let netid = value.cast::<NetId>()?.get();
                 let secret = netid.secret().ok_or_else(|| {
-                    PyValueError::new_err("identity= needs a key with its secret")
+                    let hint = "NetID.generate() makes one, NetID.from_secret(…) reads one";
+                    bad_argument(py, &"identity= needs a key with its secret", hint)
                 })?;
                 builder.identity(secret.clone())
             }
-            "role" => builder.role(role(&value.extract::<String>()?)?),
+            "role" => builder.role(role(py, &value.extract::<String>()?)?),
             "local" => builder.local(value.extract()?),
             "cloud" => builder.cloud(value.extract()?),
             "data_dir" => builder.data_dir(value.extract::<PathBuf>()?),
@@ -253,12 +254,12 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 }
                 builder
             }
-            "links" => builder.links(read_links(value.extract()?)?),
+            "links" => builder.links(read_links(py, value.extract()?)?),
             "resume_seconds" => {
-                limits.session.resume_window = duration(value.extract()?)?;
+                limits.session.resume_window = value.extract::<Seconds>()?.0;
                 builder
             }
-            "metadata" => builder.metadata(metadata(&value)?),
+            "metadata" => builder.metadata(metadata(py, &value)?),
             "names" => {
                 for (name, netid) in value.cast::<PyDict>()? {
                     let name = DottedName::parse(name.extract()?, known.suffixes())
@@ -272,33 +273,39 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
                 builder
             }
             "directories" => builder.directories(known.clone()),
-            _ => return Err(PyValueError::new_err(format!("a node has no setting {name}"))),
+            _ => {
+                let hint = format!("settings are {}", SETTINGS.join(", "));
+                return Err(bad_argument(py, &format!("a node has no setting {name}"), &hint));
+            }
         };
     }
     Ok(builder.limits(limits))
 }
 
-fn metadata(value: &Bound<'_, PyAny>) -> PyResult<netcom::Metadata> {
+fn metadata(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<netcom::Metadata> {
     let mut metadata = netcom::Metadata::default();
     for (key, value) in value.cast::<PyDict>()? {
         metadata
             .insert(key.extract::<&str>()?, value.extract::<&str>()?)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+            .map_err(|error| bad_argument(py, &error, "metadata are a few short words"))?;
     }
     Ok(metadata)
 }
 
 /// How many links to use.
-fn read_links(policy: &str) -> PyResult<Links> {
-    policy.parse().map_err(|error: ParseLinksError| PyValueError::new_err(error.to_string()))
+fn read_links(py: Python<'_>, policy: &str) -> PyResult<Links> {
+    policy.parse().map_err(|error: ParseLinksError| bad_argument(py, &error, "links=\"auto\""))
 }
 
-fn role(name: &str) -> PyResult<Role> {
+fn role(py: Python<'_>, name: &str) -> PyResult<Role> {
     match name {
         "peer" => Ok(Role::Peer),
         "server" => Ok(Role::Server),
         "client" => Ok(Role::Client),
-        _ => Err(PyValueError::new_err(format!("no role is named {name}"))),
+        _ => {
+            let hint = "role=NodeRole.PEER, NodeRole.SERVER or NodeRole.CLIENT";
+            Err(bad_argument(py, &format!("no role is named {name}"), hint))
+        }
     }
 }
 
@@ -309,3 +316,21 @@ pub(crate) fn list<'py>(
     let addresses = addresses.into_iter().map(|address| Py::new(py, Multiaddr(address)));
     PyList::new(py, addresses.collect::<PyResult<Vec<_>>>()?)
 }
+
+/// The names of the settings, as `builder` knows them.
+const SETTINGS: [&str; 14] = [
+    "netid",
+    "identity",
+    "role",
+    "local",
+    "cloud",
+    "data_dir",
+    "registry",
+    "discovery",
+    "listen",
+    "links",
+    "resume_seconds",
+    "metadata",
+    "names",
+    "directories",
+];

@@ -5,13 +5,17 @@ use std::{sync::Arc, task::Wake as _};
 use bytes::Bytes;
 use netcom::{Access, HandlerError, ServeError, Service, Target};
 use parking_lot::Mutex;
-use pyo3::{exceptions::PyValueError, intern, prelude::*, types::PyDict};
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
 use tokio::sync::oneshot;
 
 use crate::{
     bridge::{Bridge, Waiter},
-    buffer::{incoming, outgoing},
-    error::bad_name,
+    buffer::{Payload, outgoing},
+    error::{bad_argument, bad_name},
     identity::{NetId, PeerId, target},
     stream::XStream,
 };
@@ -48,10 +52,25 @@ type Answer = Result<Bytes, HandlerError>;
 type Served = Result<(), HandlerError>;
 
 /// What a peer asks, and who it is.
+///
+/// ```python
+/// >>> @server.on_request
+/// ... async def answer(request):
+/// ...     return request.body + b" of " + str(request.peer_id).encode()
+/// >>> await connection.request(b"cat") == b"cat of " + str(node.peer_id).encode()
+/// True
+///
+/// ```
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Request(netcom::Request);
 
 /// What a peer has proven of itself.
+///
+/// ```python
+/// >>> alice in connection.xauth.netids
+/// True
+///
+/// ```
 #[pyclass(frozen, eq, module = "netcom._native")]
 #[derive(Eq, PartialEq)]
 pub(crate) struct XAuth(pub(crate) Arc<netcom::XAuth>);
@@ -96,9 +115,15 @@ impl Handler {
     }
 
     /// A service of the handler, named `name/version`: of streams, or of requests.
-    pub(crate) fn service(self, name: &str, is_of_streams: bool) -> PyResult<Service> {
+    pub(crate) fn service(
+        self,
+        py: Python<'_>,
+        name: &str,
+        is_of_streams: bool,
+    ) -> PyResult<Service> {
         let (name, version) = name.rsplit_once('/').ok_or_else(|| {
-            PyValueError::new_err(format!("a service is named as \"name/version\", not {name:?}"))
+            let what = format!("a service is named as \"name/version\", not {name:?}");
+            bad_argument(py, &what, "such as \"thumbnails/1\"")
         })?;
         let service = if is_of_streams {
             Service::streams(name, [version], move |stream, visitor| {
@@ -107,7 +132,7 @@ impl Handler {
         } else {
             Service::requests(name, [version], move |request| self.clone().answer(request))
         };
-        service.map_err(|error| refused(&error))
+        service.map_err(|error| refused(py, &error))
     }
 }
 
@@ -164,27 +189,36 @@ pub(crate) fn access(py: Python<'_>, allow: Option<&Bound<'_, PyAny>>) -> PyResu
     Ok(access)
 }
 
-pub(crate) fn refused(error: &ServeError) -> PyErr {
-    PyValueError::new_err(error.to_string())
+pub(crate) fn refused(py: Python<'_>, error: &ServeError) -> PyErr {
+    let hint = match error {
+        ServeError::Taken(_) => "choose another name, or withdraw the service of that name first",
+        ServeError::TooMany(_) => "withdraw services that are not needed",
+        _ => "such as \"thumbnails/1\"",
+    };
+    bad_argument(py, error, hint)
 }
 
 #[pymethods]
 impl Request {
+    /// What was asked, as bytes that are copied each time.
     #[getter]
-    fn body(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        incoming(py, self.0.body().clone(), false)
+    fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.body())
     }
 
+    /// What was asked, not copied: a read-only buffer.
     #[getter]
-    fn view(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        incoming(py, self.0.body().clone(), true)
+    fn view(&self) -> Payload {
+        Payload(self.0.body().clone())
     }
 
+    /// The node that asks; it has proven to be that.
     #[getter]
     fn peer_id(&self) -> PeerId {
         PeerId(self.0.visitor().peer_id())
     }
 
+    /// The entities that node has proven to speak for.
     #[getter]
     fn netids(&self) -> Vec<NetId> {
         self.0.visitor().netids().iter().copied().map(NetId::of).collect()

@@ -1,13 +1,15 @@
 //! Streams of bytes, of messages, and with errors beside the data.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use netcom::{
     ByteReceiver, ByteSender, ErrorReceiver, ErrorSender, IncomingStream, MessageReceiver,
     MessageSender, StreamError, StreamErrorMessage,
 };
 use pyo3::{
-    exceptions::PyValueError,
     prelude::*,
     types::{PyDict, PyList},
 };
@@ -16,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::{
     buffer::{incoming, outgoing},
     error::exception,
+    number::Number,
     operation::Operation,
     runtime::Owned,
 };
@@ -29,6 +32,7 @@ pub(crate) struct ByteStream {
     sender: Half<ByteSender>,
     receiver: Half<ByteReceiver>,
     errors: Half<ErrorReceiver>,
+    is_given_up: Arc<AtomicBool>,
 }
 
 /// A stream of messages in both directions.
@@ -36,6 +40,7 @@ pub(crate) struct ByteStream {
 pub(crate) struct MessageStream {
     sender: Half<MessageSender>,
     receiver: Half<MessageReceiver>,
+    is_given_up: Arc<AtomicBool>,
 }
 
 /// A stream of bytes with errors beside them, in both directions.
@@ -53,22 +58,26 @@ pub(crate) fn half<T>(value: T) -> Half<T> {
 impl ByteStream {
     pub(crate) fn new(stream: netcom::ByteStream) -> Self {
         let (sender, receiver, errors) = stream.into_parts();
-        Self { sender: half(sender), receiver: half(receiver), errors: half(errors) }
+        Self::of(sender, receiver, errors)
+    }
+
+    fn of(sender: ByteSender, receiver: ByteReceiver, errors: ErrorReceiver) -> Self {
+        let (sender, receiver, errors) = (half(sender), half(receiver), half(errors));
+        Self { sender, receiver, errors, is_given_up: Arc::default() }
     }
 }
 
 impl MessageStream {
     pub(crate) fn new(stream: netcom::MessageStream) -> Self {
         let (sender, receiver) = stream.into_split();
-        Self { sender: half(sender), receiver: half(receiver) }
+        Self { sender: half(sender), receiver: half(receiver), is_given_up: Arc::default() }
     }
 }
 
 impl XStream {
     pub(crate) fn new(py: Python<'_>, stream: netcom::XStream) -> PyResult<Py<Self>> {
         let (sender, receiver, error_sender, errors) = stream.into_parts();
-        let base =
-            ByteStream { sender: half(sender), receiver: half(receiver), errors: half(errors) };
+        let base = ByteStream::of(sender, receiver, errors);
         Py::new(py, PyClassInitializer::from(base).add_subclass(Self(half(error_sender))))
     }
 }
@@ -85,7 +94,8 @@ impl ByteStream {
     }
 
     /// Nothing at the end.
-    fn read(&self, max: usize, view: bool) -> PyResult<Operation> {
+    fn read(&self, py: Python<'_>, max: Number<usize>, view: bool) -> PyResult<Operation> {
+        let max = max.at_least_one(py, "bytes")?;
         let receiver = Arc::clone(self.receiver.get()?);
         let read = async move { receiver.lock().await.read_chunk(max).await };
         Ok(Operation::new("ByteStream.read", read, move |py, chunk| {
@@ -94,7 +104,8 @@ impl ByteStream {
         }))
     }
 
-    fn read_to_end(&self, limit: usize, view: bool) -> PyResult<Operation> {
+    fn read_to_end(&self, limit: Number<usize>, view: bool) -> PyResult<Operation> {
+        let Number(limit) = limit;
         let receiver = Arc::clone(self.receiver.get()?);
         let read = async move { receiver.lock().await.read_to_end(limit).await };
         Ok(Operation::new("ByteStream.read_to_end", read, move |py, all| {
@@ -103,18 +114,24 @@ impl ByteStream {
     }
 
     fn finish(&self) -> PyResult<Operation> {
-        let sender = Arc::clone(self.sender.get()?);
-        Ok(Operation::new(
-            "ByteStream.finish",
-            async move { sender.lock().await.finish().await },
-            nothing,
-        ))
+        let (sender, is_given_up) = (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
+        let finish = async move {
+            let mut sender = sender.lock().await;
+            check_kept(&is_given_up)?;
+            sender.finish().await
+        };
+        Ok(Operation::new("ByteStream.finish", finish, nothing))
     }
 
-    fn reset(&self, code: u32) -> PyResult<Operation> {
+    fn reset(&self, code: Number<u32>) -> PyResult<Operation> {
+        let Number(code) = code;
         let (sender, receiver) = (Arc::clone(self.sender.get()?), Arc::clone(self.receiver.get()?));
+        let is_given_up = Arc::clone(&self.is_given_up);
         let reset = async move {
-            sender.lock().await.reset(code);
+            let mut sender = sender.lock().await;
+            is_given_up.store(true, Ordering::Release);
+            sender.reset(code);
+            drop(sender);
             receiver.lock().await.stop(code);
         };
         Ok(Operation::new("ByteStream.reset", reset, |py, ()| Ok(py.None())))
@@ -184,10 +201,8 @@ impl MessageStream {
     }
 
     /// All messages that are here, at least one and at most `max`; none at the end.
-    fn read_batch(&self, max: usize, view: bool) -> PyResult<Operation> {
-        if max == 0 {
-            return Err(PyValueError::new_err("a batch has at least one message"));
-        }
+    fn read_batch(&self, py: Python<'_>, max: Number<usize>, view: bool) -> PyResult<Operation> {
+        let max = max.at_least_one(py, "messages")?;
         let receiver = Arc::clone(self.receiver.get()?);
         let read = async move {
             let mut receiver = receiver.lock().await;
@@ -210,18 +225,24 @@ impl MessageStream {
     }
 
     fn finish(&self) -> PyResult<Operation> {
-        let sender = Arc::clone(self.sender.get()?);
-        Ok(Operation::new(
-            "MessageStream.finish",
-            async move { sender.lock().await.finish().await },
-            nothing,
-        ))
+        let (sender, is_given_up) = (Arc::clone(self.sender.get()?), Arc::clone(&self.is_given_up));
+        let finish = async move {
+            let mut sender = sender.lock().await;
+            check_kept(&is_given_up)?;
+            sender.finish().await
+        };
+        Ok(Operation::new("MessageStream.finish", finish, nothing))
     }
 
-    fn reset(&self, code: u32) -> PyResult<Operation> {
+    fn reset(&self, code: Number<u32>) -> PyResult<Operation> {
+        let Number(code) = code;
         let (sender, receiver) = (Arc::clone(self.sender.get()?), Arc::clone(self.receiver.get()?));
+        let is_given_up = Arc::clone(&self.is_given_up);
         let reset = async move {
-            sender.lock().await.reset(code);
+            let mut sender = sender.lock().await;
+            is_given_up.store(true, Ordering::Release);
+            sender.reset(code);
+            drop(sender);
             receiver.lock().await.stop(code);
         };
         Ok(Operation::new("MessageStream.reset", reset, |py, ()| Ok(py.None())))
@@ -251,6 +272,11 @@ impl IncomingStreams {
             },
         ))
     }
+}
+
+/// Nobody acknowledges the end of a stream that was given up.
+fn check_kept(is_given_up: &AtomicBool) -> Result<(), StreamError> {
+    if is_given_up.load(Ordering::Acquire) { Err(StreamError::Finished) } else { Ok(()) }
 }
 
 fn nothing(py: Python<'_>, result: Result<(), StreamError>) -> PyResult<Py<PyAny>> {

@@ -39,7 +39,8 @@ pub(crate) struct Global {
     /// How far to look for others and to show oneself: off, host, lan or global
     #[arg(long, global = true, value_name = "SCOPE")]
     pub(crate) discovery: Option<String>,
-    /// How many links to use where several ways lead to a node: auto, single or standby
+    /// How many links to use where several ways lead to a node: auto, single, standby, stripe or
+    /// mirror
     #[arg(long, global = true, value_name = "POLICY")]
     pub(crate) links: Option<String>,
     /// Say no more than needed

@@ -45,7 +45,8 @@ pub(crate) struct Access {
 /// Whom to reach.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Reach {
-    /// Whom to reach: a NetID, PeerId, petname, ticket or multiaddr ending in /p2p
+    /// Whom to reach: a NetID, PeerId, petname, domain, name in a directory, ticket or multiaddr
+    /// ending in /p2p
     pub(crate) target: String,
     /// Give up after this many seconds without an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
@@ -84,7 +85,8 @@ pub(crate) struct Explain {
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Somebody to reach too: a NetID, PeerId, petname, ticket or multiaddr ending in /p2p
+    /// Somebody to reach too: a NetID, PeerId, petname, domain, name in a directory, ticket or
+    /// multiaddr ending in /p2p
     pub(crate) target: Option<String>,
     /// Give one check up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
@@ -102,7 +104,8 @@ pub(crate) struct Request {
 
 #[derive(Args, Debug)]
 pub(crate) struct Pipe {
-    /// Whom to reach: a NetID, PeerId, petname, ticket or multiaddr ending in /p2p
+    /// Whom to reach: a NetID, PeerId, petname, domain, name in a directory, ticket or multiaddr
+    /// ending in /p2p
     #[arg(required_unless_present = "accept", conflicts_with = "accept")]
     pub(crate) target: Option<String>,
     /// Wait for another pipe instead
