@@ -11,8 +11,8 @@ pub(crate) struct Send {
     /// What to send: a file, a folder, or - for stdin
     #[arg(value_name = "FILE|DIR|-", value_hint = ValueHint::AnyPath)]
     pub(crate) source: PathBuf,
-    /// Whom to send it to: a NetID, PeerId, petname, domain, name in a directory, ticket or multiaddr
-    /// ending in /p2p
+    /// Whom to send it to: a NetID, PeerId, petname, domain, name in a directory, ticket or
+    /// multiaddr ending in /p2p
     pub(crate) target: String,
     /// Name at the receiver
     #[arg(long)]

@@ -113,7 +113,8 @@ impl ByteSender {
     pub(crate) fn reset_with(&mut self, code: Code) {
         if self.state == State::Open {
             self.rest.clear();
-            self.state = State::Finished;
+            // Nobody acknowledges the end of what was given up.
+            self.state = State::Failed(StreamError::Finished);
             self.stream.reset(Flow::Data, code);
         }
     }

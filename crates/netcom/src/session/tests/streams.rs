@@ -120,6 +120,17 @@ async fn one_direction_ends_and_the_other_goes_on() {
 }
 
 #[tokio::test]
+async fn who_gave_a_stream_up_does_not_wait_for_its_end() {
+    for address in [MEMORY, TCP, QUIC] {
+        let (_ends, mut near, _far) = bytes(address).await;
+        near.write_bytes("some").await.unwrap();
+        near.reset(7);
+        assert_eq!(near.finish().await, Err(StreamError::Finished));
+        assert_eq!(near.write_bytes("more").await, Err(StreamError::Finished));
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_sender_is_never_a_clean_end() {
     for address in [MEMORY, TCP, QUIC] {
         let (_ends, mut near, mut far) = bytes(address).await;
