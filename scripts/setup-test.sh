@@ -14,7 +14,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # A command that the tests call, and Debian's package that brings it.
 missing_packages() {
     local pair
-    for pair in ip:iproute2 git:git; do
+    for pair in ip:iproute2 nft:nftables git:git; do
         has "${pair%%:*}" || printf '%s\n' "${pair##*:}"
     done
     python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3-venv

@@ -177,6 +177,21 @@ const SCENARIOS: &[Line] = &[
         environment: &[("NETCOM_CLIMBS", "20")],
     },
     Line {
+        name: "nat",
+        about: "behind routers that forget or change their address: how long it takes to go on",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: &[
+            "nat::a_session_comes_up_and_stays_up_where_a_router_blocks_udp",
+            "nat::sessions_outlive_what_happens_to_a_firewall_that_lets_only_answers_in",
+            "nat::sessions_outlive_what_happens_to_a_full_cone",
+            "nat::sessions_outlive_what_happens_to_a_router_that_keeps_ports",
+            "nat::sessions_outlive_what_happens_to_a_symmetric_router",
+            "nat::sessions_outlive_what_happens_to_the_router_at_home_and_to_that_of_the_provider",
+        ],
+        environment: &[("NETCOM_UPSETS", "10")],
+    },
+    Line {
         name: "roam",
         about: "network cards down and with other addresses under load: how long nothing new comes",
         package: "netcom-lab",

@@ -34,17 +34,8 @@ impl Card {
         let host = if side == Side::Left { 1 } else { 2 };
         let mut card = Self { side, number, host, links, is_up: false };
         let (name, ipv4) = (card.name(), card.ipv4());
-        let device = namespace.call(|| {
-            let device = DeviceBuilder::new().name(&name).enable(false).build_sync()?;
-            device.set_nonblocking(true).map(|()| device)
-        });
-        let device = device.map_err(LabError::Device)?;
-        // No addresses but these, so that nothing is sent that no test asked for.
-        namespace.ip(&format!(
-            "link set dev {name} addrgenmode none\n\
-             link set dev {name} mtu {mtu} txqueuelen {TRANSMIT_QUEUE}\n\
-             address add {ipv4}/24 dev {name}\n"
-        ))?;
+        let device = open_device(namespace, &name, mtu)?;
+        namespace.ip(&format!("address add {ipv4}/24 dev {name}\n"))?;
         card.bring_up(namespace)?;
         card.set_rules(namespace, "add")?;
         Ok((card, device))
@@ -162,6 +153,26 @@ impl Card {
     }
 }
 
+/// Makes an interface in a namespace, down and without addresses; the device is what its packets go
+/// through.
+pub(crate) fn open_device(
+    namespace: &Namespace,
+    name: &str,
+    mtu: u16,
+) -> Result<SyncDevice, LabError> {
+    let device = namespace.call(|| {
+        let device = DeviceBuilder::new().name(name).enable(false).build_sync()?;
+        device.set_nonblocking(true).map(|()| device)
+    });
+    let device = device.map_err(LabError::Device)?;
+    // It gets no addresses by itself, so that nothing is sent that no test asked for.
+    namespace.ip(&format!(
+        "link set dev {name} addrgenmode none\n\
+         link set dev {name} mtu {mtu} txqueuelen {TRANSMIT_QUEUE}\n"
+    ))?;
+    Ok(device)
+}
+
 /// The address of a host in the network of a link.
 fn ipv4(link: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, link, host)
@@ -172,7 +183,7 @@ fn ipv6(link: u8, host: u8) -> Ipv6Addr {
 }
 
 /// Another host of the same end; the first one again behind the last.
-fn next_host(host: u8) -> u8 {
+pub(crate) fn next_host(host: u8) -> u8 {
     host.checked_add(STEP).unwrap_or(host % STEP)
 }
 
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn addresses_of_the_two_ends_never_meet_however_often_they_change() {
-        for first in [1, 2] {
+        for first in [1, 2, 3] {
             let hosts = std::iter::successors(Some(first), |host| Some(next_host(*host)));
             let hosts: Vec<u8> = hosts.take(100).collect();
             assert!(hosts.iter().all(|host| host % STEP == first), "{hosts:?}");

@@ -1,8 +1,9 @@
-//! Why a laboratory could not be set up.
+//! Why a laboratory could not be set up or changed.
 
 use std::io;
 
-/// Why a [`Pair`](crate::Pair) could not be made; nearly always something the machine lacks.
+/// Why a [`Pair`](crate::Pair) or a [`Topology`](crate::Topology) could not be made or changed;
+/// nearly always something the machine lacks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabError {
@@ -21,6 +22,21 @@ pub enum LabError {
         /// What it wrote to stderr.
         said: String,
     },
+    /// nftables could not be started: install it.
+    #[error("`nft` could not be started, which nftables brings")]
+    Nft(#[source] io::Error),
+    /// A router did not take its rules: `nft` says why.
+    #[error("`nft` refused the rules of a router: {said}")]
+    Rules {
+        /// What it wrote to stderr.
+        said: String,
+    },
+    /// The kernel does not let a namespace pass packets on.
+    #[error("a namespace could not be made a router")]
+    Routing(#[source] io::Error),
+    /// The kernel does not forget what belongs together: it lacks nf_conntrack_netlink.
+    #[error("a router's mappings could not be forgotten")]
+    Mappings(#[source] io::Error),
     /// The forwarding thread has no way to sleep or could not be started.
     #[error("the forwarding thread could not be started")]
     Forwarder(#[source] io::Error),

@@ -3,8 +3,10 @@
 
 use std::{
     fs::File,
-    io, panic,
-    process::{Command, Stdio},
+    io,
+    os::fd::AsRawFd as _,
+    panic,
+    process::{self, Command, Stdio},
     thread,
 };
 
@@ -69,7 +71,7 @@ impl Namespace {
         &self,
         work: impl AsyncFnOnce() -> T + Send + 'static,
     ) -> Running<T> {
-        let inside = Self { handle: self.handle.try_clone().expect("a file handle is left") };
+        let inside = self.share();
         Running::spawn(
             async move || work().await,
             move || {
@@ -87,28 +89,62 @@ impl Namespace {
         self.ip_with(&[], commands)
     }
 
-    /// The same with options of `ip`.
+    /// Has nftables load rules inside, all of them or none.
+    ///
+    /// # Errors
+    /// [`LabError::Nft`] where it is missing, [`LabError::Rules`] where it refuses.
+    pub fn nft(&self, rules: &str) -> Result<(), LabError> {
+        let result = self.feed("nft", &["-f", "-"], rules).map_err(LabError::Nft)?;
+        result.map_err(|said| LabError::Rules { said })
+    }
+
+    /// The same as [`ip`](Self::ip) with options of `ip`.
     pub(crate) fn ip_with(&self, options: &[&str], commands: &str) -> Result<(), LabError> {
+        let arguments = [options, &["-batch", "-"]].concat();
+        let result = self.feed("ip", &arguments, commands).map_err(LabError::Ip)?;
+        result.map_err(|said| LabError::Interface { said })
+    }
+
+    /// Joins this namespace and another by a cable that delays and loses nothing, with a card of
+    /// its own at either end. Both are down, and gone with the first of the two namespaces.
+    pub(crate) fn join(&self, card: &str, other: &Self, its_card: &str) -> Result<(), LabError> {
+        // The namespace has no name, but the handle on it has one as long as it is open.
+        let place = format!("/proc/{}/fd/{}", process::id(), other.handle.as_raw_fd());
+        self.ip(&format!("link add name {card} type veth peer name {its_card} netns {place}\n"))
+    }
+
+    /// Another handle on the same namespace.
+    ///
+    /// # Panics
+    /// If the process has no file handle left.
+    pub(crate) fn share(&self) -> Self {
+        Self { handle: self.handle.try_clone().expect("a file handle is left") }
+    }
+
+    /// Runs a program inside that reads from stdin what to do, and tells what it said if it failed.
+    fn feed(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        work: &str,
+    ) -> io::Result<Result<(), String>> {
         let output = self.call(|| {
-            let mut ip = Command::new("ip")
-                .args(options)
-                .args(["-batch", "-"])
+            let mut program = Command::new(program)
+                .args(arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()?;
-            if let Some(mut input) = ip.stdin.take() {
+            if let Some(mut input) = program.stdin.take() {
                 // One that ended early says why on stderr.
-                let _ = io::Write::write_all(&mut input, commands.as_bytes());
+                let _ = io::Write::write_all(&mut input, work.as_bytes());
             }
-            ip.wait_with_output()
-        });
-        let output = output.map_err(LabError::Ip)?;
+            program.wait_with_output()
+        })?;
         if output.status.success() {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(LabError::Interface { said })
+        Ok(Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 
     /// Moves the calling thread, and what it makes from now on, into this namespace.

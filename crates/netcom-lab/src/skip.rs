@@ -2,7 +2,7 @@
 
 use std::{env, error::Error as _};
 
-use crate::{LinkSpec, Pair};
+use crate::{LabError, LinkSpec, Pair, RouterSpec, Topology};
 
 /// Runs a test with a pair, or says that it cannot run here: in a line that begins with `SKIP: `,
 /// which the test runner counts.
@@ -18,13 +18,15 @@ pub fn with_pair(spec: LinkSpec, test: impl FnOnce(&Pair)) {
 /// # Panics
 /// As [`with_pair`] and [`Pair::with_links`] do.
 pub fn with_links(specs: &[LinkSpec], test: impl FnOnce(&Pair)) {
-    match Pair::with_links(specs) {
-        Ok(pair) => test(&pair),
-        Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            skip(&format!("{error}{cause}"));
-        }
-    }
+    run(Pair::with_links(specs), test);
+}
+
+/// The same with a host behind routers, the nearest one first.
+///
+/// # Panics
+/// As [`with_pair`] and [`Topology::new`] do.
+pub fn with_topology(routers: &[RouterSpec], uplink: LinkSpec, test: impl FnOnce(&Topology)) {
+    run(Topology::new(routers, uplink), test);
 }
 
 /// Says that a test cannot run here, and why; the test then returns.
@@ -37,4 +39,14 @@ pub fn skip(reason: &str) {
     println!("\nSKIP: {reason}");
     let is_forbidden = env::var("NETCOM_NO_SKIP").is_ok_and(|value| value == "1");
     assert!(!is_forbidden, "{reason}");
+}
+
+fn run<T>(made: Result<T, LabError>, test: impl FnOnce(&T)) {
+    match made {
+        Ok(laboratory) => test(&laboratory),
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            skip(&format!("{error}{cause}"));
+        }
+    }
 }

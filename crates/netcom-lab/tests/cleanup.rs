@@ -10,25 +10,45 @@ use std::{
     time::Duration,
 };
 
-use netcom_lab::{LinkSpec, with_pair};
+use netcom_lab::{LinkSpec, Namespace, Nat, Router, RouterSpec, with_pair, with_topology};
 
 #[test]
 fn namespaces_are_gone_after_the_test_even_if_it_panicked() {
-    let mut inodes = Vec::new();
-    let panic = catch_unwind(AssertUnwindSafe(|| {
-        with_pair(LinkSpec::new(Duration::ZERO), |pair| {
-            for end in [pair.left(), pair.right()] {
-                inodes.push(end.call(|| fs::metadata("/proc/thread-self/ns/net").unwrap().ino()));
-            }
-            let _busy = pair.left().start(std::future::pending::<()>);
-            assert!(uses(inodes[0]) > 0, "{inodes:?}");
-            panic!("a test that fails");
+    let spec = LinkSpec::new(Duration::ZERO);
+    check(|inodes| {
+        with_pair(spec, |pair| {
+            let ends: [&Namespace; 2] = [pair.left(), pair.right()];
+            fail(&ends, inodes);
         });
-    }));
+    });
+    let routers = [Nat::EndpointIndependent, Nat::EndpointDependent].map(RouterSpec::new);
+    check(|inodes| {
+        with_topology(&routers, spec, |topology| {
+            let routers = topology.routers().iter().map(Router::namespace);
+            let all = [topology.host(), topology.internet()].into_iter().chain(routers);
+            fail(&all.collect::<Vec<_>>(), inodes);
+        });
+    });
+}
+
+/// Runs a test that notes its namespaces and fails, and looks for what is left of them.
+fn check(test: impl FnOnce(&mut Vec<u64>)) {
+    let mut inodes = Vec::new();
+    let panic = catch_unwind(AssertUnwindSafe(|| test(&mut inodes)));
     assert_eq!(panic.is_err(), !inodes.is_empty());
     for inode in inodes {
         assert_eq!(uses(inode), 0);
     }
+}
+
+/// Notes namespaces, keeps one of them busy, and panics.
+fn fail(namespaces: &[&Namespace], inodes: &mut Vec<u64>) {
+    for namespace in namespaces {
+        inodes.push(namespace.call(|| fs::metadata("/proc/thread-self/ns/net").unwrap().ino()));
+    }
+    let _busy = namespaces[0].start(std::future::pending::<()>);
+    assert!(uses(inodes[0]) > 0, "{inodes:?}");
+    panic!("a test that fails");
 }
 
 /// How many threads and file handles of this process keep a namespace alive.

@@ -1,4 +1,4 @@
-//! What the laboratory promises about its links and namespaces.
+//! What the laboratory promises about its links, namespaces and routers.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -6,4 +6,5 @@ mod cards;
 mod changes;
 mod impaired;
 mod plain;
+mod routers;
 mod support;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netcom_lab::{End, Link, Pair, Running, Side};
+use netcom_lab::{Link, Namespace, Pair, Running, Side};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, split},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -103,9 +103,9 @@ fn lost(link: &Link) -> u64 {
 }
 
 /// Answers every datagram with itself.
-pub(crate) fn echo_datagrams(end: &End, ip: IpAddr) -> (SocketAddr, Running<()>) {
+pub(crate) fn echo_datagrams(place: &Namespace, ip: IpAddr) -> (SocketAddr, Running<()>) {
     let (send, address) = oneshot::channel();
-    let echo = end.start(async move || {
+    let echo = place.start(async move || {
         let socket = UdpSocket::bind((ip, 0)).await.unwrap();
         send.send(socket.local_addr().unwrap()).unwrap();
         let mut buffer = [0; 1500];
@@ -118,9 +118,9 @@ pub(crate) fn echo_datagrams(end: &End, ip: IpAddr) -> (SocketAddr, Running<()>)
 }
 
 /// Answers every stream with itself.
-pub(crate) fn echo_streams(end: &End, ip: IpAddr) -> (SocketAddr, Running<()>) {
+pub(crate) fn echo_streams(place: &Namespace, ip: IpAddr) -> (SocketAddr, Running<()>) {
     let (send, address) = oneshot::channel();
-    let echo = end.start(async move || {
+    let echo = place.start(async move || {
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
         send.send(listener.local_addr().unwrap()).unwrap();
         loop {

@@ -11,6 +11,7 @@ mod fairness;
 mod far;
 mod faults;
 mod ladder;
+mod nat;
 mod proofs;
 mod roam;
 mod round_trips;

@@ -11,7 +11,7 @@ use netcom::{
     Connection, Events, LinkKind, Multiaddr, NetId, Node, NodeBuilder, NodeEvent, Role,
     StreamError, Ticket, generate_key,
 };
-use netcom_lab::{End, Running};
+use netcom_lab::{Namespace, Running};
 use tokio::{
     sync::oneshot,
     time::{interval, timeout},
@@ -28,7 +28,7 @@ impl Server {
     /// Starts one that listens at `addresses` and answers each request with its body; `prepare`
     /// says what else it is and `work` what else it does.
     pub(crate) fn start(
-        end: &End,
+        place: &Namespace,
         addresses: impl IntoIterator<Item = Multiaddr>,
         prepare: impl FnOnce(NodeBuilder) -> NodeBuilder,
         work: impl AsyncFnOnce(Node) + Send + 'static,
@@ -39,7 +39,7 @@ impl Server {
         let builder = builder.discovery("off".parse().unwrap());
         let builder = prepare(addresses.into_iter().fold(builder, NodeBuilder::listen));
         let (send, ticket) = oneshot::channel();
-        let running = end.start(async move || {
+        let running = place.start(async move || {
             let node = builder.build().await.expect("it can listen");
             node.on_request(|request| async move { Ok(request.into_body()) });
             send.send(node.ticket()).expect("the test waits for it");
