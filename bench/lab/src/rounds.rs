@@ -21,7 +21,7 @@ pub(crate) fn measure(options: &Options) -> Report {
     for round in 1..=options.runs {
         for &peer in peers.iter().filter(|peer| peer.stripes()) {
             for links in [1, 2] {
-                eprintln!("rates, round {round} of {}: {peer}, {links} links", options.runs);
+                eprintln!("rates, round {round} of {}: {peer}, links: {links}", options.runs);
                 report.add_rate(peer, links, scene::rate(peer, links));
             }
         }
