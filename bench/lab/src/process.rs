@@ -26,7 +26,7 @@ impl Process {
         let child = end.call(move || command.spawn());
         let mut child = child.context("an end cannot be started")?;
         let stdout = child.stdout.take().expect("piped above");
-        let (send, lines) = mpsc::channel();
+        let (send, lines) = mpsc::sync_channel(WORDS);
         thread::spawn(move || {
             let lines = BufReader::new(stdout).lines().map_while(Result::ok);
             // Who waits for none is gone.
@@ -48,3 +48,6 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
+
+/// Lines that wait to be heard: more than an end has to say.
+const WORDS: usize = 4;

@@ -122,7 +122,7 @@ fn report(case: Case, mut gaps: Vec<Duration>) {
     let at = |share: usize| gaps[(gaps.len() * share / 100).min(gaps.len() - 1)];
     let (p50, p99, most) = (at(50), at(99), at(100));
     let count = gaps.len();
-    println!("{case}: {count} cuts, gap p50 {p50:.0?}, p99 {p99:.0?}, {most:.0?} at most");
+    println!("{case}: {count} cuts, gap p50 {p50:.1?}, p99 {p99:.1?}, {most:.1?} at most");
     // The short form shares its machine with other tests, and has too few cuts for shares.
     let (half, most) = if number("NETCOM_CUTS").is_some() { case.lines() } else { (None, SHORT) };
     assert!(half.is_none_or(|half| p50 <= half), "{case}: {gaps:?}");
