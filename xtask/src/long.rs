@@ -141,9 +141,10 @@ const SCENARIOS: &[Line] = &[
         tests: &[
             "cuts::a_transfer_outlives_the_cut_of_its_link_with_a_standby",
             "cuts::a_transfer_outlives_a_black_hole_with_a_standby",
+            "cuts::a_transfer_outlives_the_cut_of_its_link_by_another_address",
             "cuts::a_transfer_outlives_a_black_hole_by_another_address",
         ],
-        environment: &[("NETCOM_CUTS", "200")],
+        environment: &[("NETCOM_CUTS", "200"), ("NETCOM_AT_ONCE", "4")],
     },
     Line {
         name: "far",
