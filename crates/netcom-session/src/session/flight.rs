@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::{queue::Queue, rtt::Rtt};
+use super::rtt::Rtt;
 use crate::Time;
 
 /// The bound on bytes in flight (E-40): twice what the link delivers in a round trip, so that it is
-/// never short of data and a dead link holds little; less where that only fills a queue on the way,
-/// in which everything waits that comes behind it. It grows by itself: a link that can deliver all
-/// that is in flight delivers more in the next round trip.
-#[derive(Debug)]
+/// never short of data, queues on the way stay short and a dead link holds little. It grows by
+/// itself: a link that can deliver all that is in flight doubles what it delivers in a round trip.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     limit: usize,
     /// KiB a second of the last rounds, one after the other.
@@ -23,15 +22,13 @@ pub(crate) struct Flight {
     /// It did in one before, so that the rates are what the link can do, and not only what it was
     /// given.
     is_proven: bool,
-    /// Made when the first data was acknowledged: an idle session is small.
-    queue: Option<Box<Queue>>,
 }
 
 impl Default for Flight {
     fn default() -> Self {
         let (rates, began) = ([0; ROUNDS], Time(0));
-        let (is_limited, is_proven, queue) = (false, false, None);
-        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited, is_proven, queue }
+        let (is_limited, is_proven) = (false, false);
+        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited, is_proven }
     }
 }
 
@@ -67,29 +64,24 @@ impl Flight {
         }
     }
 
-    /// Takes note of acknowledged bytes, after the round trip that they tell; `wait` is how long
-    /// the peer says that the acknowledgement waited for company.
-    pub(crate) fn acknowledge(&mut self, bytes: usize, rtt: &Rtt, wait: Duration, now: Time) {
+    /// Takes note of acknowledged bytes, after the round trip that they tell.
+    pub(crate) fn acknowledge(&mut self, bytes: usize, rtt: &Rtt, now: Time) {
         self.acknowledged = self.acknowledged.saturating_add(bytes as u64);
         let is_near = rtt.least() < NEAR_RTT;
         if is_near {
             self.limit = MOST_NEAR;
-        } else if bytes > 0 {
-            self.queue.get_or_insert_with(|| Box::new(Queue::new(rtt))).sample(rtt, wait);
         }
         if now.since(self.began) < rtt.smoothed().max(SHORTEST_ROUND) {
             return;
         }
-        let is_limited = self.is_limited;
         self.end_round(now);
-        let Some(queue) = self.queue.as_mut().filter(|_| !is_near) else { return };
-        if is_limited {
-            queue.end_round(rtt, now);
+        if is_near {
+            return;
         }
         let fastest = self.rates.iter().copied().max().unwrap_or(0);
-        let bytes = (u128::from(fastest) << 10) * queue.span().as_nanos() / 1_000_000_000;
-        let least = if queue.is_standing() { LEAST_QUEUED } else { LEAST };
-        self.limit = usize::try_from(bytes).unwrap_or(MOST).clamp(least, MOST);
+        let span = rtt.least() + SLACK;
+        let bytes = (u128::from(fastest) << 10) * 2 * span.as_nanos() / 1_000_000_000;
+        self.limit = usize::try_from(bytes).unwrap_or(MOST).clamp(LEAST, MOST);
     }
 
     /// Takes note that nothing is on its way any more: what follows is measured by itself.
@@ -123,11 +115,11 @@ impl Flight {
 const ROUNDS: usize = 8;
 /// Acknowledgements come in lumps; a shorter round would measure those.
 const SHORTEST_ROUND: Duration = Duration::from_millis(5);
+/// What the peer may wait with an acknowledgement, about.
+const SLACK: Duration = Duration::from_millis(5);
 /// Fewer bytes in a round say nothing of what the link can do.
 const TELLING: u64 = 8 << 10;
 const LEAST: usize = 64 << 10;
-/// The same where more only waits on the way: two packets of a slow link's acknowledgements.
-const LEAST_QUEUED: usize = 16 << 10;
 const MOST: usize = 64 << 20;
 /// Below this least round trip a link leads to the same machine or network.
 const NEAR_RTT: Duration = Duration::from_millis(1);
@@ -140,7 +132,6 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-    const SECOND: Duration = Duration::from_secs(1);
 
     fn far() -> Rtt {
         let mut rtt = Rtt::default();
@@ -157,7 +148,7 @@ mod tests {
             let sent = flight.limit();
             let delivered = usize::try_from(rate / 50).expect("a small number").min(sent);
             flight.hold_back();
-            flight.acknowledge(delivered, &rtt, Duration::ZERO, now);
+            flight.acknowledge(delivered, &rtt, now);
             limits.push(flight.limit());
         }
         limits
@@ -181,7 +172,7 @@ mod tests {
             if is_limited {
                 flight.hold_back();
             }
-            flight.acknowledge(bytes, &rtt, Duration::ZERO, now);
+            flight.acknowledge(bytes, &rtt, now);
         };
         (0..10).for_each(|_| round(&mut flight, 250_000, true));
         let fast = flight.limit();
@@ -191,121 +182,20 @@ mod tests {
         assert!(flight.limit() <= fast / 9);
     }
 
-    /// A path, and a sender on it that always has more.
-    struct Path {
-        flight: Flight,
-        rtt: Rtt,
-        now: Time,
-        /// Bytes a second.
-        rate: u64,
-        /// The round trip without a queue, and what others' data makes of it.
-        way: Duration,
-        others: Duration,
-    }
-
-    impl Path {
-        fn new(rate: u64, way: Duration) -> Self {
-            let (flight, mut rtt, now) = (Flight::default(), Rtt::default(), Time(0) + MS);
-            // Of the handshake.
-            rtt.sample(way);
-            Self { flight, rtt, now, rate, way, others: Duration::ZERO }
-        }
-
-        /// One round trip after the other, until this time has passed; returns the last one. What
-        /// the path does not deliver in a round trip waits.
-        fn run(&mut self, span: Duration) -> Duration {
-            let end = self.now + span;
-            let mut took = Duration::ZERO;
-            while self.now < end {
-                let sent = self.flight.limit();
-                let queued = Duration::from_nanos(sent as u64 * 1_000_000_000 / self.rate);
-                took = queued.max(self.way + self.others);
-                self.now = self.now + took;
-                self.flight.hold_back();
-                self.rtt.sample(took);
-                self.flight.acknowledge(sent, &self.rtt, Duration::ZERO, self.now);
-            }
-            took
-        }
-
-        /// Whether as much is in flight as the path carries.
-        fn is_full(&self) -> bool {
-            self.flight.limit() as u128 * 1000 >= u128::from(self.rate) * self.way.as_millis()
-        }
-    }
-
-    #[test]
-    fn a_links_own_data_waits_little_and_fills_the_path() {
-        for rate in [1_250_000, 12_500_000, 125_000_000] {
-            for way in [5 * MS, 20 * MS, 100 * MS] {
-                let mut path = Path::new(rate, way);
-                path.run(5 * SECOND);
-                for _ in 0..100 {
-                    let took = path.run(MS);
-                    let most = way + (way / 2).max(10 * MS);
-                    assert!(took <= most.max(2 * way), "{rate} a second, {way:?}: {took:?}");
-                    assert!(path.is_full(), "{rate} a second, {way:?}");
-                }
-                let calm = (0..100).filter(|_| path.run(MS) <= way + (way / 2).max(10 * MS));
-                assert!(calm.count() > 90, "{rate} a second, {way:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_way_that_became_longer_is_filled_again() {
-        let mut path = Path::new(12_500_000, 20 * MS);
-        path.run(5 * SECOND);
-        path.way = 90 * MS;
-        path.run(3 * SECOND);
-        assert!(path.is_full(), "{} bytes", path.flight.limit());
-    }
-
-    #[test]
-    fn beside_others_who_fill_the_queue_it_keeps_its_part_and_is_calm_when_they_left() {
-        let mut path = Path::new(12_500_000, 20 * MS);
-        path.run(5 * SECOND);
-        path.others = 60 * MS;
-        path.run(20 * SECOND);
-        let beside = 12_500_000 * 80 / 1000;
-        assert!(path.flight.limit() >= beside, "{} of {beside} bytes", path.flight.limit());
-        path.others = Duration::ZERO;
-        path.run(90 * SECOND);
-        assert!(path.run(MS) <= 40 * MS, "{:?}", path.run(MS));
-        assert!(path.is_full());
-    }
-
-    #[test]
-    fn acknowledgements_that_wait_for_company_make_no_link_slower() {
-        // 10 Mbit/s and 2 ms: nearly all the time, an acknowledgement waits.
-        let (mut flight, mut rtt, mut now) = (Flight::default(), Rtt::default(), Time(0) + MS);
-        rtt.sample(2 * MS);
-        for _ in 0..1000 {
-            let sent = flight.limit();
-            let queued = Duration::from_nanos(sent as u64 * 800).saturating_sub(10 * MS);
-            let took = queued.max(2 * MS);
-            now = now + took + 10 * MS;
-            flight.hold_back();
-            rtt.sample(took);
-            flight.acknowledge(sent, &rtt, 10 * MS, now);
-        }
-        assert!((15_000..60_000).contains(&flight.limit()), "{}", flight.limit());
-    }
-
     #[test]
     fn a_rate_is_known_once_something_was_delivered_and_pauses_are_no_part_of_it() {
         let (mut flight, rtt) = (Flight::default(), far());
         assert_eq!(flight.rate(), 0);
         let sent_at = Time(0) + 3600 * Duration::from_secs(1);
         flight.begin(sent_at);
-        flight.acknowledge(16 << 10, &rtt, Duration::ZERO, sent_at + 20 * MS);
+        flight.acknowledge(16 << 10, &rtt, sent_at + 20 * MS);
         assert_eq!(flight.rate(), 1600 << 10, "it may do twice as much");
         flight.hold_back();
-        flight.acknowledge(32 << 10, &rtt, Duration::ZERO, sent_at + 40 * MS);
+        flight.acknowledge(32 << 10, &rtt, sent_at + 40 * MS);
         assert_eq!(flight.rate(), 1600 << 10);
-        flight.acknowledge(100, &rtt, Duration::ZERO, sent_at + 400 * MS);
+        flight.acknowledge(100, &rtt, sent_at + 400 * MS);
         flight.begin(sent_at + 500 * MS);
-        flight.acknowledge(64 << 10, &rtt, Duration::ZERO, sent_at + 501 * MS);
+        flight.acknowledge(64 << 10, &rtt, sent_at + 501 * MS);
         flight.pause(&rtt, sent_at + 501 * MS);
         assert_eq!(flight.rate(), 1600 << 10);
     }
@@ -314,11 +204,11 @@ mod tests {
     fn bounds_are_kept_whatever_the_numbers() {
         let (mut flight, rtt) = (Flight::default(), far());
         assert_eq!(flight.limit(), LEAST);
-        flight.acknowledge(usize::MAX, &rtt, Duration::ZERO, Time(25_000_000));
+        flight.acknowledge(usize::MAX, &rtt, Time(25_000_000));
         assert_eq!(flight.limit(), MOST);
         let mut near = Rtt::default();
         near.sample(Duration::from_micros(80));
-        flight.acknowledge(1, &near, Duration::ZERO, Time(u64::MAX));
+        flight.acknowledge(1, &near, Time(u64::MAX));
         assert_eq!(flight.limit(), MOST_NEAR);
     }
 }

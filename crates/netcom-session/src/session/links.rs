@@ -65,7 +65,7 @@ impl Session {
                 let delay = std::time::Duration::from_micros(lack.delay_us.min(MAX_DELAY_US));
                 link.rtt.sample(now.since(sent_at).saturating_sub(delay));
                 let bytes = before - link.bytes_in_flight;
-                link.flight.acknowledge(bytes, &link.rtt, delay, now);
+                link.flight.acknowledge(bytes, &link.rtt, now);
                 if link.bytes_in_flight == 0 {
                     link.flight.pause(&link.rtt, now);
                 }

@@ -18,7 +18,6 @@ mod link;
 mod links;
 mod mirror;
 mod pacing;
-mod queue;
 mod range_set;
 mod receive;
 mod receive_flow;

@@ -162,7 +162,7 @@ impl Session {
         // The peer answers the newest ping of those that came together, for all of them.
         let answered: Vec<_> = link.pings.drain(..=at).collect();
         link.rtt.sample(answered.last().map_or(Duration::ZERO, |(_, sent_at)| now.since(*sent_at)));
-        link.flight.acknowledge(0, &link.rtt, Duration::ZERO, now);
+        link.flight.acknowledge(0, &link.rtt, now);
         self.link_answered(id, now);
         let pongs = answered.into_iter().map(|(nonce, sent_at)| Event::Pong {
             link: id,
