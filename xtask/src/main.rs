@@ -24,7 +24,7 @@ cargo xtask COMMAND
   proto [--check]    writes the code generated from proto/, or checks that it is current
   stubs              writes the type stubs of the Python package's native half
   threat T-N         the tests of one threat of docs/security.md, with what they measure
-  bench [ARGS…]      measures against peers; --quick takes minutes instead of an hour
+  bench [ARGS…]      measures against peers; --quick takes minutes, all of it half an hour
   rel LINE           the long form of a reliability line, such as R-1; without LINE: which there are
   lab SCENARIO       a scenario of the laboratory in its long form; without one: which there are
   lab rivals [ARGS…] links that fail and links side by side, next to aggligator and iroh

@@ -56,7 +56,7 @@ fn stripe(kind: LinkKind, megabits: &[u64], line: f64) {
 fn speeds(kind: LinkKind, megabits: &[u64], links: Links) -> Option<Vec<f64>> {
     let specs: Vec<_> =
         megabits.iter().map(|rate| LinkSpec::new(DELAY).rate(rate * 1_000_000)).collect();
-    let length = size("NETCOM_MEGABYTES", 4) << 20;
+    let length = size("NETCOM_MEGABYTES", 12) << 20;
     let runs = size("NETCOM_RUNS", 1);
     let mut speeds = Vec::new();
     with_links(&specs, |pair| {
