@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_but_a_listeners_own_has_a_count() {
+    fn a_change_of_addresses_is_counted_like_other_events() {
         let sender = EventSender::new();
         let (gone, come) = (Vec::new(), Vec::new());
         let event = NodeEvent::AddressesChanged { gone, come };

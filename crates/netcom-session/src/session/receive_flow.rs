@@ -333,7 +333,7 @@ impl ReceiveFlow {
     /// Whether nothing more can come from this half.
     pub(crate) fn is_ended(&self) -> bool {
         match self.reset {
-            // One that this side ended must not be taken for a new stream's by late frames.
+            // One that this side ended is kept until the peer's end is known: STOP travels first.
             Some(_) if self.stop.is_some() && self.final_size.is_none() => false,
             Some(_) => self.reset_shown || self.is_stopped,
             None => self.is_finished() || (self.is_stopped && self.final_size.is_some()),
