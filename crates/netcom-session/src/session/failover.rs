@@ -174,11 +174,12 @@ impl Session {
         true
     }
 
-    /// An answer came on a link: an acknowledgement of more than before, or of a ping.
-    pub(super) fn link_answered(&mut self, id: LinkId, now: Time) {
+    /// An answer came on a link: an acknowledgement of more than before, or of a ping, of which
+    /// the newest was sent at that time.
+    pub(super) fn link_answered(&mut self, id: LinkId, sent_at: Time, now: Time) {
         let Some(link) = self.link_mut(id) else { return };
         let owes_more = link.frames_in_flight > 0 || !link.pings.is_empty();
-        let Some(suspicion) = link.health.answered(owes_more, now) else { return };
+        let Some(suspicion) = link.health.answered(sent_at, owes_more, now) else { return };
         self.watch.is_wanted = false;
         self.core.events.push_back(Event::LinkAnswers { link: id });
         // A false alarm: it stays what it was.
@@ -191,13 +192,13 @@ impl Session {
         self.relieve_suspects();
     }
 
-    /// The peer says that a link does not answer it. It is believed where this side has not had an
-    /// answer lately either: else acknowledgements would go on dying on a link that is broken in
-    /// one direction (E-44). Returns whether it is.
+    /// The peer says that a link does not answer it. It is believed where nothing that this side
+    /// sent lately had an answer either: else acknowledgements would go on dying on a link that is
+    /// broken in one direction (E-44). Returns whether it is.
     pub(super) fn told_suspect(&mut self, id: LinkId, now: Time) -> bool {
         let is_too_often = now.since(self.watch.told_at) < TOLD_PAUSE;
         let is_believed = self.links.iter().any(|link| {
-            link.id == id && link.works() && !link.health.answered_within_patience(&link.rtt, now)
+            link.id == id && link.works() && !link.health.reached_within_patience(&link.rtt, now)
         });
         if is_too_often || !is_believed || !self.has_other(id) {
             return false;
@@ -302,18 +303,26 @@ impl Session {
         }
     }
 
-    /// When a standby is asked for a sign of life: often while data flows, and so often otherwise
-    /// that no box on the way forgets it (E-47).
+    /// When a link is asked for a sign of life, though nothing is owed on it. A standby: often
+    /// while data flows, and so often otherwise that no box on the way forgets it (E-47). The link
+    /// in use: while streams are open, for who only waits for data sends nothing that would tell
+    /// that it cannot come any more.
     fn probe_due(&self, link: &Link) -> Option<Time> {
-        let is_standby = link.works() && self.active != Some(link.id);
-        let has_carried = self.core.carried_at > link.health.probed_at;
-        let pause = match link.spec.kind {
-            _ if has_carried => PROBE,
-            LinkKind::Quic => KEEP_UDP,
-            LinkKind::Memory => return None,
-            _ => KEEP,
+        let is_active = self.active == Some(link.id);
+        if !link.works() || (is_active && self.core.streams.is_empty()) {
+            return None;
+        }
+        let asked_at = link.health.probed_at;
+        let pause = match (link.spec.kind, self.core.carried_at > asked_at) {
+            (LinkKind::Memory, _) if is_active => return None,
+            (_, true) if is_active => SILENCE,
+            (_, true) => PROBE,
+            (LinkKind::Quic, false) => KEEP_UDP,
+            (LinkKind::Memory, false) => return None,
+            (_, false) => KEEP,
         };
-        is_standby.then(|| link.health.probed_at + pause)
+        let since = if is_active { asked_at.max(link.health.heard_at()) } else { asked_at };
+        Some(since + pause)
     }
 
     /// The keeper moves to a standby that has been better for a while.
@@ -390,12 +399,14 @@ impl Link {
 
 /// What is sent again before the peer has told what arrived.
 const RELIEF: usize = 256 << 10;
+/// How long after data nothing comes before the link in use is asked.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Between two probes of a standby while data flows.
 const PROBE: Duration = Duration::from_secs(5);
-/// Between two probes of an idle standby over UDP, whose mappings last 30 s at least (RFC 4787,
+/// Between two probes of an idle link over UDP, whose mappings last 30 s at least (RFC 4787,
 /// section 4.3, asks for two minutes; many boxes do not).
 const KEEP_UDP: Duration = Duration::from_secs(15);
-/// Between two probes of another idle standby.
+/// Between two probes of another idle link.
 const KEEP: Duration = Duration::from_secs(25);
 /// How long a standby must be better.
 const BETTER_FOR: Duration = Duration::from_secs(3);

@@ -11,8 +11,8 @@ pub(crate) struct Health {
     /// Since when an answer is owed: the oldest frame or ping without one was sent then, or the
     /// last answer came then. `None` while nothing is owed.
     owed_since: Option<Time>,
-    /// When the last answer came; the clock's beginning where none has.
-    answered_at: Time,
+    /// When the newest of what was answered was sent; the clock's beginning where nothing was.
+    reached_at: Time,
     /// When anything came.
     heard_at: Time,
     /// The look at it came so late that this process, and not the link, may have stood still.
@@ -83,11 +83,17 @@ impl Health {
         }
     }
 
-    /// An answer came: an acknowledgement of more than before, or of a ping. `owes_more` tells
-    /// whether others are still owed. Returns the suspicion that ended with it.
-    pub(crate) fn answered(&mut self, owes_more: bool, now: Time) -> Option<Suspicion> {
+    /// An answer came: an acknowledgement of more than before, or of a ping, of which the newest
+    /// was sent at that time. `owes_more` tells whether others are still owed. Returns the
+    /// suspicion that ended with it.
+    pub(crate) fn answered(
+        &mut self,
+        sent_at: Time,
+        owes_more: bool,
+        now: Time,
+    ) -> Option<Suspicion> {
         self.owed_since = owes_more.then_some(now);
-        self.answered_at = now;
+        self.reached_at = self.reached_at.max(sent_at);
         self.was_late = false;
         let suspicion = self.suspect.take()?;
         if suspicion.is_replaced {
@@ -113,13 +119,20 @@ impl Health {
         self.heard_at = now;
     }
 
+    /// When something came last.
+    pub(crate) fn heard_at(&self) -> Time {
+        self.heard_at
+    }
+
     pub(crate) fn is_suspect(&self) -> bool {
         self.suspect.is_some()
     }
 
-    /// Whether an answer came so lately that others' suspicion is not believed.
-    pub(crate) fn answered_within_patience(&self, rtt: &Rtt, now: Time) -> bool {
-        now.since(self.answered_at) < self.patience(rtt, now)
+    /// Whether something that was sent so lately had an answer that others' suspicion is not
+    /// believed. When the answer came would prove less: it may have waited where the way to the
+    /// peer was broken meanwhile.
+    pub(crate) fn reached_within_patience(&self, rtt: &Rtt, now: Time) -> bool {
+        now.since(self.reached_at) < self.patience(rtt, now)
     }
 
     /// Suspects the link.

@@ -70,7 +70,7 @@ impl Session {
                     link.flight.pause(&link.rtt, now);
                 }
                 self.core.rtt = link.rtt.smoothed();
-                self.link_answered(via, now);
+                self.link_answered(via, sent_at, now);
             }
             self.acknowledge_items(items);
             if via != lack.link {

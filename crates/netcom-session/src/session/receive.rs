@@ -161,9 +161,10 @@ impl Session {
         let Some(at) = link.pings.iter().position(|(sent, _)| *sent == nonce) else { return false };
         // The peer answers the newest ping of those that came together, for all of them.
         let answered: Vec<_> = link.pings.drain(..=at).collect();
-        link.rtt.sample(answered.last().map_or(Duration::ZERO, |(_, sent_at)| now.since(*sent_at)));
+        let newest = answered.last().map_or(now, |(_, sent_at)| *sent_at);
+        link.rtt.sample(now.since(newest));
         link.flight.acknowledge(0, &link.rtt, now);
-        self.link_answered(id, now);
+        self.link_answered(id, newest, now);
         let pongs = answered.into_iter().map(|(nonce, sent_at)| Event::Pong {
             link: id,
             nonce,

@@ -359,6 +359,11 @@ fn acknowledgements_alone_cause_no_traffic_and_no_growth() {
     let stream = open(&mut pair, A, handle);
     let mut transfer = [Transfer::new(A, [handle, 0], stream, pattern(4_000_000, 1))];
     complete(&mut pair, &mut transfer, MINUTE);
+    // A stream that is open is a reason to ask the link for a sign of life now and then.
+    let now = pair.now;
+    for (side, handle) in [(A, handle), (B, 0)] {
+        pair.session(side, handle).release(stream, now);
+    }
     pair.run_for(Duration::from_secs(1));
     let before = pair.wires[wire].sent;
     pair.run_for(Duration::from_secs(3600));

@@ -483,13 +483,16 @@ impl Pair {
 
     /// A black hole ends: what it swallowed is repeated below, as transports do, and arrives.
     pub fn heal(&mut self, wire: WireId) {
-        self.wires[wire].black_hole = [false; 2];
-        for from in [A, B] {
-            let at = self.now + self.wires[wire].delay;
-            let known = &mut self.wires[wire];
-            for (lane, bytes) in std::mem::take(&mut known.withheld[from]) {
-                known.lanes[1 - from].entry(lane).or_default().queue.push_back((at, bytes));
-            }
+        [A, B].into_iter().for_each(|from| self.heal_from(wire, from));
+    }
+
+    /// What leaves that side arrives again.
+    pub fn heal_from(&mut self, wire: WireId, from: Side) {
+        let at = self.now + self.wires[wire].delay;
+        let known = &mut self.wires[wire];
+        known.black_hole[from] = false;
+        for (lane, bytes) in std::mem::take(&mut known.withheld[from]) {
+            known.lanes[1 - from].entry(lane).or_default().queue.push_back((at, bytes));
         }
     }
 

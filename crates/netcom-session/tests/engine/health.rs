@@ -142,6 +142,35 @@ fn is_suspicion(event: &Event) -> bool {
 }
 
 #[test]
+fn who_only_waits_for_data_notices_that_it_cannot_come() {
+    for kind in [LinkKind::Tcp, LinkKind::Quic] {
+        // While data flows, and long after the last.
+        for pause in [Duration::ZERO, 40 * SECOND] {
+            let mut pair = Pair::new();
+            let (handle, wire) = pair.connect_by(kind);
+            let stream = open(&mut pair, A, handle);
+            let mut question = Transfer::new(A, [handle, 0], stream, pattern(100, 1));
+            assert!(pair.run_until(SECOND, |pair| question.advance(pair)));
+            pair.run_for(pause.max(200 * MS));
+            pair.wires[wire].black_hole = [true; 2];
+            pair.run_for(if pause.is_zero() { 3 * SECOND } else { 28 * SECOND });
+            let wanted = pair.hosts[A].saw(|event| *event == Event::LinkWanted);
+            assert!(wanted, "{kind:?} after {pause:?}: another link is dialled");
+        }
+    }
+}
+
+#[test]
+fn a_link_without_streams_is_asked_nothing() {
+    let mut pair = Pair::new();
+    let (_, wire) = pair.connect_by(LinkKind::Tcp);
+    pair.run_for(10 * SECOND);
+    let sent = pair.wires[wire].sent;
+    pair.run_for(300 * SECOND);
+    assert_eq!(pair.wires[wire].sent, sent);
+}
+
+#[test]
 fn what_went_to_a_dead_standby_goes_on_as_soon_as_the_first_link_answers() {
     let mut scene = Scene::new(20 * MS);
     scene.black_hole(scene.active);
@@ -379,6 +408,28 @@ fn the_peers_word_against_a_link_that_just_answered_is_not_believed() {
         LinkUpdate { link, state: LinkState::Suspect, role: LinkRole::Standby, lanes: Vec::new() };
     scene.pair.hand_over(scene.standby, B, LaneId(0), Frame::Link(update));
     assert!(!scene.saw(B, is_suspicion));
+}
+
+#[test]
+fn a_late_answer_is_no_proof_against_the_peers_word() {
+    let mut pair = Pair::new();
+    let (handle, first) = pair.connect();
+    pair.run_for(SECOND);
+    // What arrives at A is acknowledged into the void, and nothing more arrives there.
+    pair.wires[first].black_hole[A] = true;
+    let stream = open(&mut pair, B, 0);
+    pair.run_for(SECOND);
+    pair.wires[first].black_hole[B] = true;
+    pair.run_for(10 * SECOND);
+    pair.heal_from(first, A);
+    pair.run_for(20 * MS);
+    assert!(pair.hosts[B].saw(|event| matches!(event, Event::LinkAnswers { .. })), "late");
+    let (_, second) = pair.dial(A, LinkKind::Memory);
+    pair.run_for(100 * MS);
+    let active = pair.session(B, 0).active_link();
+    assert_eq!(active, pair.wires[second].ends[B].map(|(_, link)| link));
+    let mut answer = Transfer::new(B, [handle, 0], stream, pattern(100, 1));
+    assert!(pair.run_until(SECOND, |pair| answer.advance(pair)));
 }
 
 #[test]

@@ -4,7 +4,11 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use netcom_transport::AddressWatch;
-use tokio::{sync::watch, task, time::Instant};
+use tokio::{
+    sync::watch,
+    task,
+    time::{self, Instant},
+};
 
 use super::shared::Shared;
 use crate::events::NodeEvent;
@@ -17,6 +21,7 @@ pub(crate) struct Moves(watch::Sender<Changes>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Changes {
     last: Option<Instant>,
+    count: u64,
     /// How many took an address away.
     losses: u64,
 }
@@ -25,16 +30,16 @@ struct Changes {
 #[derive(Debug)]
 pub(crate) struct NextMove {
     changes: watch::Receiver<Changes>,
-    /// Losses that were told.
-    losses: u64,
+    /// Those that were told.
+    told: Changes,
 }
 
 impl Moves {
     /// Waits for moves from now on.
     pub(crate) fn next(&self) -> NextMove {
         let changes = self.0.subscribe();
-        let losses = changes.borrow().losses;
-        NextMove { changes, losses }
+        let told = *changes.borrow();
+        NextMove { changes, told }
     }
 
     /// Whether there was one so lately that what fails now fails because of it.
@@ -45,6 +50,7 @@ impl Moves {
     fn note(&self, is_loss: bool) {
         self.0.send_modify(|changes| {
             changes.last = Some(Instant::now());
+            changes.count += 1;
             changes.losses += u64::from(is_loss);
         });
     }
@@ -54,24 +60,23 @@ impl NextMove {
     /// Returns once the addresses changed since the last call, or since this was made; tells
     /// whether one is gone. Cancel safe.
     pub(crate) async fn made(&mut self) -> bool {
-        if self.changes.changed().await.is_err() {
+        let Changes { count, losses, .. } = self.told;
+        let Ok(changes) = self.changes.wait_for(|changes| changes.count != count).await else {
             // The node is gone, and its addresses with it.
-            std::future::pending::<()>().await;
-        }
-        let losses = self.changes.borrow_and_update().losses;
-        std::mem::replace(&mut self.losses, losses) != losses
+            return std::future::pending().await;
+        };
+        self.told = *changes;
+        self.told.losses != losses
     }
 
     /// Returns once what is dialled since then is better dialled anew: it may go from an address
     /// that is gone, or has no answer while others may have come that lead there. Tells whether one
-    /// is gone. Cancel safe.
+    /// is gone. Cancel safe: what it did not return is told by the next call, or by `made`.
     pub(crate) async fn overtakes(&mut self, dialled: Instant) -> bool {
-        loop {
-            let is_loss = self.made().await;
-            if is_loss || dialled.elapsed() >= PATIENCE {
-                return is_loss;
-            }
-        }
+        let losses = self.told.losses;
+        let is_loss = self.changes.wait_for(|changes| changes.losses != losses);
+        drop(time::timeout_at(dialled + PATIENCE, is_loss).await);
+        self.made().await
     }
 }
 
@@ -127,16 +132,19 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_address_that_comes_does_not_interrupt_a_dial_that_just_began() {
         let moves = Moves::default();
         let (mut next, dialled) = (moves.next(), Instant::now());
         moves.note(false);
-        assert_eq!(next.overtakes(dialled).now_or_never(), None);
+        assert!(time::timeout(PATIENCE / 2, next.overtakes(dialled)).await.is_err());
+        assert_eq!(next.made().now_or_never(), Some(false), "who failed before hears of it");
+        assert_eq!(next.made().now_or_never(), None);
+        moves.note(false);
+        assert!(!next.overtakes(dialled).await);
+        assert_eq!(dialled.elapsed(), PATIENCE);
         moves.note(true);
         moves.note(false);
-        assert_eq!(next.overtakes(dialled).now_or_never(), Some(true));
-        moves.note(false);
-        assert_eq!(next.overtakes(Instant::now() - PATIENCE).now_or_never(), Some(false));
+        assert_eq!(next.overtakes(Instant::now()).now_or_never(), Some(true));
     }
 }
