@@ -102,7 +102,10 @@ impl Session {
         }
         for at in 0..self.links.len() {
             if self.probe_due(&self.links[at]).is_some_and(|due| due <= now) {
-                self.probe(self.links[at].id, now);
+                // Whether the link in use takes long packets shows by its data, and a long question
+                // would be late on a slow one.
+                let id = self.links[at].id;
+                self.ask(id, self.active != Some(id), now);
             }
         }
         self.take_better(now);
@@ -290,15 +293,19 @@ impl Session {
         }
     }
 
-    /// Asks a link for a sign of life.
+    /// Asks a link for a sign of life, by a packet as long as any.
     pub(super) fn probe(&mut self, id: LinkId, now: Time) {
+        self.ask(id, true, now);
+    }
+
+    fn ask(&mut self, id: LinkId, is_padded: bool, now: Time) {
         let nonce = self.pings;
         let Some(link) = self.link_mut(id) else { return };
         link.health.probe(now);
+        link.is_ping_padded |= is_padded;
         // One that was not sent yet is as good.
         if link.ping_queued.is_none() {
             link.ping_queued = Some(nonce);
-            link.is_ping_padded = true;
             self.pings += 1;
         }
     }

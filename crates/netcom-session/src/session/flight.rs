@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::rtt::Rtt;
-use crate::Time;
+use crate::{LinkKind, Time};
 
 /// The bound on bytes in flight (E-40): twice what the link delivers in a round trip, so that it is
 /// never short of data, queues on the way stay short and a dead link holds little. It grows by
@@ -11,6 +11,8 @@ use crate::Time;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     limit: usize,
+    /// The bound where the link leads to the same machine or network.
+    near: usize,
     /// KiB a second of the last rounds, one after the other.
     rates: [u32; ROUNDS],
     /// The round that is measured: when it began, what was acknowledged since.
@@ -24,15 +26,14 @@ pub(crate) struct Flight {
     is_proven: bool,
 }
 
-impl Default for Flight {
-    fn default() -> Self {
+impl Flight {
+    pub(crate) fn new(kind: LinkKind) -> Self {
+        let near = if kind == LinkKind::Quic { MOST_NEAR_QUIC } else { MOST_NEAR };
         let (rates, began) = ([0; ROUNDS], Time(0));
         let (is_limited, is_proven) = (false, false);
-        Self { limit: LEAST, rates, next: 0, began, acknowledged: 0, is_limited, is_proven }
+        Self { limit: LEAST, near, rates, next: 0, began, acknowledged: 0, is_limited, is_proven }
     }
-}
 
-impl Flight {
     /// Bytes that may be in flight.
     pub(crate) fn limit(&self) -> usize {
         self.limit
@@ -69,7 +70,7 @@ impl Flight {
         self.acknowledged = self.acknowledged.saturating_add(bytes as u64);
         let is_near = rtt.least() < NEAR_RTT;
         if is_near {
-            self.limit = MOST_NEAR;
+            self.limit = self.near;
         }
         if now.since(self.began) < rtt.smoothed().max(SHORTEST_ROUND) {
             return;
@@ -126,6 +127,9 @@ const NEAR_RTT: Duration = Duration::from_millis(1);
 /// What such a link may carry: more would only wait in the kernel's queues, and leave the
 /// processor's caches there.
 const MOST_NEAR: usize = 2 << 20;
+/// The same over QUIC, where nothing waits in the kernel and more threads take turns: with less, the
+/// sender stands still while one of them waits for a processor.
+const MOST_NEAR_QUIC: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -141,7 +145,7 @@ mod tests {
 
     /// A sender that always has more, on a path of this rate: the limit after each round trip.
     fn limits(rate: u64, rounds: usize) -> Vec<usize> {
-        let (mut flight, rtt, mut now) = (Flight::default(), far(), Time(0));
+        let (mut flight, rtt, mut now) = (Flight::new(LinkKind::Tcp), far(), Time(0));
         let mut limits = Vec::new();
         for _ in 0..rounds {
             now = now + 20 * MS;
@@ -165,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_pause_does_not_make_a_link_slower_and_a_slower_path_does() {
-        let (mut flight, rtt) = (Flight::default(), far());
+        let (mut flight, rtt) = (Flight::new(LinkKind::Tcp), far());
         let mut now = Time(0);
         let mut round = |flight: &mut Flight, bytes, is_limited| {
             now = now + 20 * MS;
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_known_once_something_was_delivered_and_pauses_are_no_part_of_it() {
-        let (mut flight, rtt) = (Flight::default(), far());
+        let (mut flight, rtt) = (Flight::new(LinkKind::Tcp), far());
         assert_eq!(flight.rate(), 0);
         let sent_at = Time(0) + 3600 * Duration::from_secs(1);
         flight.begin(sent_at);
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn bounds_are_kept_whatever_the_numbers() {
-        let (mut flight, rtt) = (Flight::default(), far());
+        let (mut flight, rtt) = (Flight::new(LinkKind::Tcp), far());
         assert_eq!(flight.limit(), LEAST);
         flight.acknowledge(usize::MAX, &rtt, Time(25_000_000));
         assert_eq!(flight.limit(), MOST);

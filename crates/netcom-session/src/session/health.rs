@@ -132,7 +132,7 @@ impl Health {
     /// believed. When the answer came would prove less: it may have waited where the way to the
     /// peer was broken meanwhile.
     pub(crate) fn reached_within_patience(&self, rtt: &Rtt, now: Time) -> bool {
-        now.since(self.reached_at) < self.patience(rtt, now)
+        now.since(self.reached_at) < self.patience(rtt, now).max(rtt.smoothed() * 3 / 2)
     }
 
     /// Suspects the link.
@@ -163,14 +163,14 @@ impl Health {
     ) -> Option<Time> {
         let Some(suspicion) = self.suspect else { return self.answer_due(rtt, now) };
         let ping = self.probed_at + ping_interval(rtt);
-        let end = suspicion.since + longest(rtt, has_other());
+        let end = self.end_of(suspicion, rtt, has_other());
         Some(if suspicion.pings < LAST_PINGS { ping } else { ping.min(end) })
     }
 
     /// Looks at the link. `has_other` tells whether another one works.
     pub(crate) fn look(&mut self, rtt: &Rtt, has_other: bool, now: Time) -> Verdict {
         if let Some(suspicion) = self.suspect {
-            let is_over = suspicion.since + longest(rtt, has_other) <= now;
+            let is_over = self.end_of(suspicion, rtt, has_other) <= now;
             return if is_over && suspicion.pings >= LAST_PINGS {
                 Verdict::Dead
             } else if self.probed_at + ping_interval(rtt) <= now {
@@ -189,6 +189,16 @@ impl Health {
             return Verdict::Fine;
         }
         Verdict::Suspect
+    }
+
+    /// How long a suspicion lasts (E-43). Alone, a link on which something still comes is better than
+    /// none: on a slow one the answer may lie behind much else.
+    fn end_of(&self, suspicion: Suspicion, rtt: &Rtt, has_other: bool) -> Time {
+        if has_other {
+            suspicion.since + SUSPECT.max(rtt.smoothed() * 10)
+        } else {
+            suspicion.since.max(self.heard_at) + SUSPECT_ALONE
+        }
     }
 
     /// When an answer that is owed comes too late. Other bytes are a sign of life, though not that
@@ -218,11 +228,6 @@ impl Health {
 /// Between two pings of a suspect link.
 fn ping_interval(rtt: &Rtt) -> Duration {
     rtt.patience().max(PING_INTERVAL)
-}
-
-/// How long a link may be suspect (E-43).
-fn longest(rtt: &Rtt, has_other: bool) -> Duration {
-    if has_other { SUSPECT.max(rtt.smoothed() * 10) } else { SUSPECT_ALONE }
 }
 
 /// How long an answer may take half as long again, after a false alarm.

@@ -250,6 +250,7 @@ impl Link {
     pub(crate) fn new(id: LinkId, spec: LinkSpec, is_dialer: bool, phase: Phase) -> Self {
         Self {
             id,
+            flight: Flight::new(spec.kind),
             spec,
             is_dialer,
             phase,
@@ -276,7 +277,6 @@ impl Link {
             lack_due: None,
             newest_at: Time(0),
             rtt: Rtt::default(),
-            flight: Flight::default(),
             health: Health::default(),
             is_woken: false,
             bytes_sent: 0,

@@ -161,6 +161,36 @@ fn who_only_waits_for_data_notices_that_it_cannot_come() {
 }
 
 #[test]
+fn the_link_in_use_is_asked_by_short_packets() {
+    let mut pair = Pair::new();
+    let (handle, _) = pair.connect_by(LinkKind::Tcp);
+    let stream = open(&mut pair, A, handle);
+    let mut question = Transfer::new(A, [handle, 0], stream, pattern(100, 1));
+    assert!(pair.run_until(SECOND, |pair| question.advance(pair)));
+    pair.arrived = Some(Default::default());
+    pair.run_for(5 * SECOND);
+    let arrived = pair.arrived.take().expect("recorded");
+    let mut frames = arrived.iter().flatten().map(|(_, frame)| frame);
+    assert!(frames.clone().any(|frame| matches!(frame, Frame::Ping { .. })));
+    assert!(!frames.any(|frame| matches!(frame, Frame::Ignored { .. })), "no padding");
+}
+
+#[test]
+fn a_slow_link_on_which_something_still_comes_is_not_given_up() {
+    let mut pair = Pair::new();
+    let (handle, wire) = pair.connect_by(LinkKind::Tcp);
+    pair.run_for(SECOND);
+    // 10 kbit/s: an answer waits behind a minute of data.
+    pair.wires[wire].rate = Some(1250);
+    let stream = open(&mut pair, B, 0);
+    let mut transfer = Transfer::new(B, [handle, 0], stream, pattern(100_000, 1));
+    assert!(pair.run_until(5 * MINUTE, |pair| transfer.advance(pair)));
+    for side in [A, B] {
+        assert!(!pair.hosts[side].saw(is_end));
+    }
+}
+
+#[test]
 fn a_link_without_streams_is_asked_nothing() {
     let mut pair = Pair::new();
     let (_, wire) = pair.connect_by(LinkKind::Tcp);
