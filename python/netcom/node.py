@@ -310,4 +310,4 @@ class Node(Closable):
 
 
 NetworkNode = Node
-"""The name of document 000 for a node."""
+"""Another name of Node."""

@@ -39,19 +39,21 @@ impl Environment {
         Ok(Some(this))
     }
 
-    /// Builds the wheel and installs it.
+    /// Installs the package from the source tree by `pip install .`, as its users may, in the
+    /// profile of the tests and with the maturin that is there.
     pub(crate) fn install(&self) -> Result<()> {
-        let wheels = self.folder.join("wheels");
-        if wheels.exists() {
-            fs::remove_dir_all(&wheels).context("earlier wheels cannot be removed")?;
-        }
-        let locked = env::var_os("CI").map(|_| "--locked");
-        let mut build = self.maturin();
-        build.args(["build", "--quiet", "--profile", "dev", "--out"]).arg(&wheels).args(locked);
-        succeed(&mut build)?;
-        let mut wheel = fs::read_dir(&wheels).context("no wheel was built")?;
-        let wheel = wheel.next().context("no wheel was built")??.path();
-        succeed(self.python().args(PIP).args(["--force-reinstall", "--no-deps"]).arg(wheel))
+        let locked = env::var_os("CI").map_or("", |_| " --locked");
+        let programs = env::var_os("PATH").unwrap_or_default();
+        let programs = env::split_paths(&programs);
+        let programs = env::join_paths([self.folder.join("venv/bin")].into_iter().chain(programs))
+            .context("the folder for what is built has a colon in its name")?;
+        let mut install = self.python();
+        install
+            .args(PIP)
+            .args(["--no-build-isolation", "--force-reinstall", "--no-deps", "."])
+            .env("MATURIN_PEP517_ARGS", format!("--profile dev{locked}"))
+            .env("PATH", programs);
+        succeed(&mut install)
     }
 
     /// Writes the native module's stubs, or with `check` fails if the committed ones are not what

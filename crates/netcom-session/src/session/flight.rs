@@ -127,8 +127,8 @@ const NEAR_RTT: Duration = Duration::from_millis(1);
 /// What such a link may carry: more would only wait in the kernel's queues, and leave the
 /// processor's caches there.
 const MOST_NEAR: usize = 2 << 20;
-/// The same over QUIC, where nothing waits in the kernel and more threads take turns: with less, the
-/// sender stands still while one of them waits for a processor.
+/// The same over QUIC, where nothing waits in the kernel and more threads take turns: with less,
+/// the sender stands still while one of them waits for a processor.
 const MOST_NEAR_QUIC: usize = 4 << 20;
 
 #[cfg(test)]

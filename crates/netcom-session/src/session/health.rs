@@ -191,8 +191,8 @@ impl Health {
         Verdict::Suspect
     }
 
-    /// How long a suspicion lasts (E-43). Alone, a link on which something still comes is better than
-    /// none: on a slow one the answer may lie behind much else.
+    /// How long a suspicion lasts (E-43). Alone, a link on which something still comes is better
+    /// than none: on a slow one the answer may lie behind much else.
     fn end_of(&self, suspicion: Suspicion, rtt: &Rtt, has_other: bool) -> Time {
         if has_other {
             suspicion.since + SUSPECT.max(rtt.smoothed() * 10)

@@ -77,7 +77,7 @@ pub struct Node {
     handle: Arc<Handle>,
 }
 
-/// The name that document 000 gives a [`Node`].
+/// Another name of [`Node`].
 pub type NetworkNode = Node;
 
 impl Node {

@@ -24,7 +24,7 @@ pub struct Visitor {
     netids: Vec<NetId>,
 }
 
-/// The name that document 000 gives to what both sides prove to each other.
+/// Another name of [`Visitor`]: what both sides prove to each other.
 pub type XAuth = Visitor;
 
 /// A protocol that a node serves: a name, versions, a rule of access, a handler.
