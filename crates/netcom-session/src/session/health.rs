@@ -11,7 +11,8 @@ pub(crate) struct Health {
     /// Since when an answer is owed: the oldest frame or ping without one was sent then, or the
     /// last answer came then. `None` while nothing is owed.
     owed_since: Option<Time>,
-    /// When the newest of what was answered was sent; the clock's beginning where nothing was.
+    /// When the newest of what was answered was sent; the clock's beginning where nothing was that
+    /// shows how the link is now.
     reached_at: Time,
     /// When anything came.
     heard_at: Time,
@@ -93,7 +94,9 @@ impl Health {
         now: Time,
     ) -> Option<Suspicion> {
         self.owed_since = owes_more.then_some(now);
-        self.reached_at = self.reached_at.max(sent_at);
+        // What was sent before the suspicion may have waited, and shows nothing of now.
+        let is_late = self.suspect.is_some_and(|suspicion| sent_at < suspicion.since);
+        self.reached_at = if is_late { Time(0) } else { self.reached_at.max(sent_at) };
         self.was_late = false;
         let suspicion = self.suspect.take()?;
         if suspicion.is_replaced {
@@ -132,7 +135,7 @@ impl Health {
     /// believed. When the answer came would prove less: it may have waited where the way to the
     /// peer was broken meanwhile.
     pub(crate) fn reached_within_patience(&self, rtt: &Rtt, now: Time) -> bool {
-        now.since(self.reached_at) < self.patience(rtt, now).max(rtt.smoothed() * 3 / 2)
+        now.since(self.reached_at) < self.patience(rtt, now)
     }
 
     /// Suspects the link.

@@ -442,24 +442,26 @@ fn the_peers_word_against_a_link_that_just_answered_is_not_believed() {
 
 #[test]
 fn a_late_answer_is_no_proof_against_the_peers_word() {
-    let mut pair = Pair::new();
-    let (handle, first) = pair.connect();
-    pair.run_for(SECOND);
-    // What arrives at A is acknowledged into the void, and nothing more arrives there.
-    pair.wires[first].black_hole[A] = true;
-    let stream = open(&mut pair, B, 0);
-    pair.run_for(SECOND);
-    pair.wires[first].black_hole[B] = true;
-    pair.run_for(10 * SECOND);
-    pair.heal_from(first, A);
-    pair.run_for(20 * MS);
-    assert!(pair.hosts[B].saw(|event| matches!(event, Event::LinkAnswers { .. })), "late");
-    let (_, second) = pair.dial(A, LinkKind::Memory);
-    pair.run_for(100 * MS);
-    let active = pair.session(B, 0).active_link();
-    assert_eq!(active, pair.wires[second].ends[B].map(|(_, link)| link));
-    let mut answer = Transfer::new(B, [handle, 0], stream, pattern(100, 1));
-    assert!(pair.run_until(SECOND, |pair| answer.advance(pair)));
+    for broken in [5 * SECOND, 10 * SECOND] {
+        let mut pair = Pair::new();
+        let (handle, first) = pair.connect();
+        pair.run_for(SECOND);
+        // What arrives at A is acknowledged into the void, and nothing more arrives there.
+        pair.wires[first].black_hole[A] = true;
+        let stream = open(&mut pair, B, 0);
+        pair.run_for(50 * MS);
+        pair.wires[first].black_hole[B] = true;
+        pair.run_for(broken);
+        pair.heal_from(first, A);
+        pair.run_for(20 * MS);
+        assert!(pair.hosts[B].saw(|event| matches!(event, Event::LinkAnswers { .. })), "late");
+        let (_, second) = pair.dial(A, LinkKind::Memory);
+        pair.run_for(100 * MS);
+        let active = pair.session(B, 0).active_link();
+        assert_eq!(active, pair.wires[second].ends[B].map(|(_, link)| link), "{broken:?}");
+        let mut answer = Transfer::new(B, [handle, 0], stream, pattern(100, 1));
+        assert!(pair.run_until(SECOND, |pair| answer.advance(pair)));
+    }
 }
 
 #[test]
