@@ -194,7 +194,7 @@ impl Health {
         Verdict::Suspect
     }
 
-    /// How long a suspicion lasts (E-43). Alone, a link on which something still comes is better
+    /// When a suspicion is over (E-43). Alone, a link on which something still comes is better
     /// than none: on a slow one the answer may lie behind much else.
     fn end_of(&self, suspicion: Suspicion, rtt: &Rtt, has_other: bool) -> Time {
         if has_other {
