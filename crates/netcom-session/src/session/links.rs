@@ -54,6 +54,7 @@ impl Session {
         lack: &Lack,
         now: Time,
     ) -> Result<bool, Violation> {
+        let waits = self.core.has_data();
         // One that the peer named dead is kept there, though its driver may not have ended it yet.
         if let Some(link) = self.link_mut(lack.link).filter(|link| link.was_attached) {
             let before = link.bytes_in_flight;
@@ -63,10 +64,10 @@ impl Session {
                 && via == lack.link
             {
                 let delay = std::time::Duration::from_micros(lack.delay_us.min(MAX_DELAY_US));
-                link.rtt.sample(now.since(sent_at).saturating_sub(delay));
+                link.rtt.sample(now.since(sent_at).saturating_sub(delay), now);
                 let bytes = before - link.bytes_in_flight;
                 link.flight.acknowledge(bytes, &link.rtt, now);
-                if link.bytes_in_flight == 0 {
+                if link.bytes_in_flight == 0 && !waits {
                     link.flight.pause(&link.rtt, now);
                 }
                 self.core.rtt = link.rtt.smoothed();

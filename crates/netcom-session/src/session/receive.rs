@@ -162,7 +162,7 @@ impl Session {
         // The peer answers the newest ping of those that came together, for all of them.
         let answered: Vec<_> = link.pings.drain(..=at).collect();
         let newest = answered.last().map_or(now, |(_, sent_at)| *sent_at);
-        link.rtt.sample(now.since(newest));
+        link.rtt.sample(now.since(newest), now);
         link.flight.acknowledge(0, &link.rtt, now);
         self.link_answered(id, newest, now);
         let pongs = answered.into_iter().map(|(nonce, sent_at)| Event::Pong {

@@ -38,6 +38,12 @@ pub(crate) async fn redial(node: &Shared, session: &Arc<SharedSession>, mut need
     let mut backoff = Backoff::default();
     let mut moves = node.moves.next();
     let again_at = Instant::now() + AGAIN + share_of(AGAIN);
+    tokio::select! {
+        () = time::sleep(need.first_wait(session)) => {}
+        is_loss = moves.made() => need = need.after_move(is_loss),
+        () = need.met(session) => return,
+        () = node.closing() => return,
+    }
     while need.is_felt(node, session) {
         if Instant::now() >= again_at {
             need = need.by_any_way();
@@ -125,6 +131,17 @@ impl Need {
             }
         };
         is_felt && !node.is_closing()
+    }
+
+    /// How long to wait before the first dial. Where nothing of the session's is on its way, it is
+    /// only known from a question without an answer that no link works, and of a server that
+    /// stands still all its peers know it at the same moment.
+    fn first_wait(self, session: &SharedSession) -> Duration {
+        let carries = || session.links().iter().any(|link| link.stats.bytes_in_flight > 0);
+        match self {
+            Self::Beside { again: false } if !carries() => share_of(SPREAD),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Which addresses to dial: other ways than those in use first, or alone.
@@ -270,6 +287,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// again. A server that is busy for a moment would otherwise get handshakes from all of its peers
 /// that wait for it, which keep it busy.
 const AGAIN: Duration = Duration::from_secs(3);
+/// Over how long those who only wait for a peer that does not answer spread their first dials.
+const SPREAD: Duration = Duration::from_secs(1);
 const LOOKUP: Duration = Duration::from_secs(2);
 /// How long the addresses that are known are dialled before others are asked for.
 const LOOKUP_DELAY: Duration = Duration::from_millis(250);
