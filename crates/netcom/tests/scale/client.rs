@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use netcom::{Connection, LinkKind, Multiaddr, Node, Role, Scope, Target};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, stdin},
@@ -60,6 +60,8 @@ async fn open(local: Option<Multiaddr>, target: Target) -> (Node, Connection) {
     };
     let node = builder.build().await.unwrap();
     let connection = node.connect(target).await.unwrap();
+    // The handshake is over when the server has answered.
+    connection.ping().await.unwrap();
     (node, connection)
 }
 
@@ -74,7 +76,13 @@ async fn ping(connection: &Connection, first: Instant, interval: Duration, end: 
                 tally.answered += 1;
                 tally.slowest = tally.slowest.max(took);
             }
-            Ok(None) | Err(_) => tally.missed += 1,
+            missed => {
+                if tally.missed == 0 {
+                    let (what, closed) = (missed.is_err(), connection.closed().now_or_never());
+                    eprintln!("a ping was missed, too late: {what}, the session's end: {closed:?}");
+                }
+                tally.missed += 1;
+            }
         }
     }
     tally

@@ -7,7 +7,11 @@
 //! NETCOM_SESSIONS=9000 NETCOM_SECONDS=600 cargo test --release -p netcom --test scale over_tcp
 //! ```
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "processes talk by it, and the figures are of interest")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "processes talk by it, and the figures are of interest"
+)]
 
 mod client;
 mod process;
