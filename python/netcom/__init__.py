@@ -59,6 +59,7 @@ from .errors import (
     RemoteError,
     RequestTimeout,
     StreamEnded,
+    WrongProcess,
 )
 from .events import NodeEvent
 from .node import NetworkNode, Node, NodeRole
@@ -106,6 +107,7 @@ __all__ = [
     "StreamEnded",
     "StreamError",
     "StreamService",
+    "WrongProcess",
     "XAuth",
     "XStream",
 ]

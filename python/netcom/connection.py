@@ -67,7 +67,8 @@ class Connection(Closable):
         Requests do not wait for each other. Cancelling one, or its timeout, cancels its handler.
         ``timeout`` is in seconds (60 if left out); ``service`` asks a named one, as
         ``"name/version"``; ``max_answer`` bounds the answer's bytes (64 MiB); with ``view`` the
-        answer is not copied.
+        answer is not copied. What is sent is bounded by the peer: beyond 16 MiB, as a rule, it
+        answers by a :class:`RemoteError` whose code is ``body_too_large``; streams have no bound.
 
         A timeout that finds no link to the peer working raises :class:`ConnectionTimeout`, which is
         a :class:`ConnectionError`, too.

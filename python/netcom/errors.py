@@ -36,6 +36,7 @@ __all__ = [
     "RemoteError",
     "RequestTimeout",
     "StreamEnded",
+    "WrongProcess",
 ]
 
 
@@ -122,8 +123,8 @@ class RequestTimeout(NetComError, TimeoutError):
 
 class ConnectionTimeout(RequestTimeout, ConnectionError):
     """No answer came in time, and no link to the peer worked when the time was over: its node is
-    gone, or the network between is cut. Whether the request was seen is not known, unless the error
-    is ``retryable``."""
+    gone, or the network between is cut. Whether a request was seen is not known, unless the error
+    is ``retryable``; connecting can be tried again in any case."""
 
 
 class ConnectionLost(NetComError, ConnectionResetError):
@@ -132,6 +133,10 @@ class ConnectionLost(NetComError, ConnectionResetError):
 
 class StreamEnded(NetComError, EOFError):
     """The stream was finished before."""
+
+
+class WrongProcess(NetComError, RuntimeError):
+    """This was made before the process forked: its threads stayed in the parent."""
 
 
 class PayloadTooLarge(NetComError, ValueError):
@@ -255,6 +260,7 @@ _CLASSES: dict[str, type[NetComError]] = {
     "unknown_protocol": NotFound,
     "unreachable": PeerUnreachable,
     "wrong_peer": PeerUnreachable,
+    "wrong_process": WrongProcess,
 }
 """Of every code of the core, and of those that only this package has."""
 

@@ -83,7 +83,8 @@ class Node(Closable):
         all_settings = {**(config or {}), **settings}
         if taken := all_settings.keys() & {"netid", "role", "local", "cloud"}:
             raise TypeError(f"give {', '.join(sorted(taken))} as an argument, not in config")
-        all_settings |= {"role": NodeRole(role).value, "local": local, "cloud": cloud}
+        role_name = role.value if isinstance(role, NodeRole) else role
+        all_settings |= {"role": role_name, "local": local, "cloud": cloud}
         if directory := os.environ.get("NETCOM_REGISTRY_DIR"):
             all_settings.setdefault("registry", directory)
         named = all_settings.get("data_dir")
@@ -116,7 +117,7 @@ class Node(Closable):
         True
         """
         needs = dict(where) if where is not None else None
-        native = self._native.connect(whom, service, needs, timeout, failover, links)
+        native = self._native.connect(whom, None, service, needs, timeout, failover, links)
         return Opening(native, Connection)
 
     def connect_to_netid(
@@ -129,21 +130,29 @@ class Node(Closable):
         failover: bool = False,
         links: str | None = None,
     ) -> Opening[Connection]:
-        """Connects to a node that proves to speak for the entity."""
-        return self.connect(
-            netid, service=service, where=where, timeout=timeout, failover=failover, links=links
-        )
+        """Connects to a node that proves to speak for the entity; what names a node alone is
+        refused. The other arguments are those of :meth:`connect`.
+
+        >>> async with node.connect_to_netid(alice) as connection:
+        ...     connection.netid == alice
+        True
+        """
+        needs = dict(where) if where is not None else None
+        native = self._native.connect(netid, "entity", service, needs, timeout, failover, links)
+        return Opening(native, Connection)
 
     def connect_to_peer(
         self, peer_id: PeerId | str, *, timeout: float | None = None, links: str | None = None
     ) -> Opening[Connection]:
-        """Connects to one node.
+        """Connects to one node, named by its PeerId, a ticket or an address with it; what names an
+        entity is refused.
 
         >>> async with node.connect_to_peer(server.peer_id) as connection:
         ...     print(connection.netid)
         None
         """
-        return self.connect(peer_id, timeout=timeout, links=links)
+        native = self._native.connect(peer_id, "node", None, None, timeout, False, links)
+        return Opening(native, Connection)
 
     def discover_peer_id(self, peer_id: PeerId | str) -> Awaitable[list[Multiaddr]]:
         """Where a node is, without connecting to it.

@@ -100,6 +100,8 @@ class StreamService(_Service):
 def starting(
     handler: Handler,
 ) -> Callable[[asyncio.AbstractEventLoop, Request, Any], asyncio.Task[None]]:
+    _check(handler)
+
     def start(loop: asyncio.AbstractEventLoop, request: Request, reply: Any) -> asyncio.Task[None]:
         return loop.create_task(_answer(handler, request, reply))
 
@@ -109,12 +111,20 @@ def starting(
 def starting_streams(
     handler: StreamHandler,
 ) -> Callable[[asyncio.AbstractEventLoop, Any, XAuth, Any], asyncio.Task[None]]:
+    _check(handler)
+
     def start(
         loop: asyncio.AbstractEventLoop, stream: Any, visitor: XAuth, reply: Any
     ) -> asyncio.Task[None]:
         return loop.create_task(_serve(handler, XStream(stream), visitor, reply))
 
     return start
+
+
+def _check(handler: object) -> None:
+    if not callable(handler):
+        message = f"a handler is an async function, not {type(handler).__name__}"
+        raise TypeError(message)
 
 
 async def _answer(handler: Handler, request: Request, reply: Any) -> None:

@@ -32,8 +32,10 @@ def naming(directory: Path | None) -> tuple[dict[str, str], dict[str, tuple[str,
             table = tomllib.load(file).get("naming", {})
     except FileNotFoundError:
         return {}, {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadArgument(f"{path} cannot be read: {error}", code="config") from error
+    # What is no text or no TOML is a ValueError, and so is a path that no file can have.
+    except (OSError, ValueError) as error:
+        message = f"{str(path)!r} cannot be read: {error}"
+        raise BadArgument(message, code="config", hint=_MEND) from error
     try:
         names = {str(name): str(key) for name, key in table.get("static", {}).items()}
         directories = {
@@ -42,10 +44,13 @@ def naming(directory: Path | None) -> tuple[dict[str, str], dict[str, tuple[str,
         }
     except (AttributeError, KeyError, TypeError) as error:
         message = f"{path}: [naming] is not as it should be: {error!r}"
-        raise BadArgument(message, code="config") from error
+        raise BadArgument(message, code="config", hint=_MEND) from error
     return names, directories
 
 
 def _directory(data_dir: Path, entry: dict[str, str]) -> tuple[str, ...]:
     authority = (str(data_dir / entry["ca"]),) if "ca" in entry else ()
     return (entry["url"], entry["key"], *authority)
+
+
+_MEND = "mend the file, or name another data directory: Node.create(data_dir=…)"

@@ -171,6 +171,23 @@ async def test_a_closed_node_is_closed_drained_and_looked_at_without_an_error(se
     assert (commander.peers(), commander.links(), commander.streams()) == ([], [], [])
 
 
+async def test_a_closed_node_takes_handlers_and_rules_of_which_nothing_comes(settings):
+    node = await Node.create(config=settings)
+    await node.close()
+
+    @node.on_request
+    async def answer(request):
+        raise AssertionError("nobody asks")
+
+    service = node.serve("small/1")
+    assert service(answer) is answer
+    service.withdraw()
+    assert node.serve_streams("small/1")(answer) is answer
+    node.allow([node.peer_id])
+    node.allow(None)
+    assert node.commander.sessions() == []
+
+
 async def test_a_closed_connection_takes_nothing_more(pair):
     _, connection = pair
     await connection.close()
@@ -179,6 +196,9 @@ async def test_a_closed_connection_takes_nothing_more(pair):
         error = await refused(ConnectionLost, call)
         assert is_told_what_to_do(error)
     await refused(ConnectionLost, connection.request, b"?")
+    async with asyncio.timeout(20):
+        assert await connection.ping() is None
+        assert [stream async for stream in connection.incoming_streams()] == []
 
 
 @pytest.mark.parametrize("kind", ["bytes_stream", "msg_stream", "x_stream"])
@@ -199,6 +219,28 @@ async def test_a_stream_that_was_reset_takes_and_gives_nothing_more(pair, kind):
     assert error.code == "reset"
     assert "7" in str(error)
     assert await connection.ping() >= 0
+
+
+async def test_a_stream_that_was_finished_takes_no_errors_either(pair):
+    _, connection = pair
+    ours = await connection.x_stream()
+    await ours.finish()
+    error = await refused(netcom.StreamEnded, ours.send_error, "late", "after the end")
+    assert error.code == "finished"
+    assert await connection.ping() >= 0
+
+
+async def test_an_error_may_follow_a_reset_and_say_why(pair):
+    server, connection = pair
+    ours = await connection.x_stream()
+    await ours.write(b"begin")
+    theirs = await accept(server)
+    assert await theirs.read() == b"begin"
+    await ours.reset(7)
+    async with asyncio.timeout(20):
+        await ours.send_error("low_disk", "the disk is full")
+        assert (await anext(theirs.errors())).code == "low_disk"
+    await refused(ConnectionLost, theirs.read)
 
 
 async def test_a_request_above_sixteen_mebibytes_is_refused_and_the_connection_goes_on(pair):
@@ -239,18 +281,40 @@ async def test_nothing_is_a_payload_too(pair, empty):
     assert await theirs.read() == b"not empty"
 
 
-async def test_a_payload_that_is_changed_during_the_call_goes_as_it_was(pair):
+@pytest.mark.parametrize("kind", ["bytes_stream", "msg_stream"])
+async def test_a_payload_that_is_changed_during_the_call_goes_as_it_was(pair, kind):
     server, connection = pair
-    data = bytearray(b"before" * 1000)
-    ours = await connection.msg_stream()
+    before = b"before" * 1000
+    data = bytearray(before)
+    async with getattr(connection, kind)() as ours:
+        writing = asyncio.create_task(ours.write(data))
+        sending = ours.write(data)
+        data[:] = b"after!" * 1000
+        await sending
+        await writing
+    received = [data async for data in await accept(server)]
+    assert b"".join(received) == 2 * before
+
+
+@pytest.mark.parametrize("kind", ["bytes_stream", "msg_stream"])
+async def test_a_payload_that_is_changed_while_its_write_waits_goes_as_it_was(pair, kind):
+    server, connection = pair
+    before = b"before" * 500_000
+    data = bytearray(before)
+    ours = await getattr(connection, kind)()
     writing = asyncio.create_task(ours.write(data))
-    sending = ours.write(data)
-    data[:] = b"after!" * 1000
-    await sending
-    await writing
     theirs = await accept(server)
-    assert await theirs.read() == b"before" * 1000
-    assert await theirs.read() in (b"before" * 1000, b"after!" * 1000)
+    await connection.ping()
+    assert not writing.done(), "it is longer than what a stream takes that nobody reads"
+    data[:] = b"after!" * 500_000
+
+    async def read():
+        return [data async for data in theirs]
+
+    reading = asyncio.create_task(read())
+    await writing
+    await ours.finish()
+    assert b"".join(await reading) == before
 
 
 @pytest.mark.parametrize(
@@ -261,6 +325,8 @@ async def test_a_payload_that_is_changed_during_the_call_goes_as_it_was(pair):
         ({"identity": NetID.from_string(str(NetID.generate()))}, "NetID.generate"),
         ({"metadata": {"": "kitchen"}}, "metadata"),
         ({"directories": {"netcom": ["https://127.0.0.1"]}}, "https"),
+        ({"role": "boss"}, "NodeRole.SERVER"),
+        ({"data_dir": "\0"}, "data_dir="),
     ],
     ids=lambda it: next(iter(it)) if isinstance(it, dict) else "",
 )
@@ -287,13 +353,76 @@ def test_secrets_and_texts_that_are_none_are_bad_arguments(tmp_path):
     [
         *("", "a b", "\x00", "ali\x07ce.example", "x" * 10_000, f"{'x' * 64}.example"),
         *("alice..example", "example.org..", "p\u0430ypal.com", "\u202eexample.org"),
+        *("\ud800", "alice\ud800", "\udfffalice.example"),
     ],
     ids=ascii,
 )
 async def test_a_name_that_is_none_is_refused_before_anybody_is_asked(pair, name):
     server, _ = pair
-    for call in (server.connect, server.connect_to_netid, server.discover_netid):
+    for call in (
+        server.connect,
+        server.connect_to_netid,
+        server.connect_to_peer,
+        server.discover_netid,
+        server.discover_peer_id,
+    ):
         error = await refused(BadArgument, call, name)
         assert error.code == "bad_name"
-    with pytest.raises(BadArgument):
-        NetID.from_domain(name)
+        assert is_told_what_to_do(error)
+    for constructor in (NetID.from_string, NetID.from_domain):
+        with pytest.raises(BadArgument) as refusal:
+            constructor(name)
+        assert refusal.value.code == "bad_name"
+        assert is_told_what_to_do(refusal.value)
+
+
+async def test_what_names_a_node_is_no_entity_and_what_names_an_entity_is_no_node(pair):
+    server, connection = pair
+    before = [session.id for session in server.commander.sessions()]
+    node = connection.peer_id
+    entity = NetID.generate()
+    for whom in (server.ticket, str(server.addresses[0]), str(node)):
+        error = await refused(BadArgument, server.connect_to_netid, whom)
+        assert error.code == "bad_name"
+        assert is_told_what_to_do(error)
+    for whom in (str(entity), "alice.netcom", "example.org"):
+        error = await refused(BadArgument, server.connect_to_peer, whom)
+        assert error.code == "bad_name"
+        assert is_told_what_to_do(error)
+    await refused(TypeError, server.connect_to_netid, node)
+    for whom in (entity, NetID.from_domain("example.org")):
+        await refused(TypeError, server.connect_to_peer, whom)
+    assert [session.id for session in server.commander.sessions()] == before
+    assert await connection.ping() >= 0
+
+
+async def test_what_is_no_function_is_no_handler_and_the_one_before_goes_on(pair):
+    server, connection = pair
+
+    @server.on_request
+    async def answer(request):
+        return b"answered"
+
+    @server.serve("small/1")
+    async def serve(request):
+        return b"served"
+
+    @server.serve_streams("upper/1")
+    async def upper(stream, visitor):
+        await stream.write((await stream.read()).upper())
+
+    for take in (
+        server.on_request,
+        server.serve("small/1"),
+        server.serve("new/1"),
+        server.serve_streams("upper/1"),
+        server.serve_streams("new/2"),
+    ):
+        with pytest.raises(TypeError, match="async function"):
+            take(7)
+    assert await connection.request(b"?") == b"answered"
+    assert await connection.request(b"?", service="small/1") == b"served"
+    async with connection.x_stream("upper/1") as stream:
+        await stream.write(b"cat")
+        assert await stream.read() == b"CAT"
+    await refused(netcom.NotFound, connection.request, b"?", service="new/1")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import json
 import os
 import random
 import re
@@ -136,33 +137,92 @@ def test_what_was_given_up_after_the_loop_ended_is_not_kept():
     assert native_after - native < arrived / 4
 
 
+async def test_openings_that_are_cancelled_midway_leave_nothing_open(pair):
+    server, clock = pair
+    moments = random.Random(3)
+
+    @server.on_request
+    async def answer(request):
+        return request.body
+
+    async with Node.create(discovery="off") as node:
+        for _ in range(150):
+            connecting = asyncio.create_task(node.connect(server.ticket))
+            for _ in range(moments.randrange(40)):
+                await clock.ping()
+            connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await connecting).close()
+        async with asyncio.timeout(20):
+            while node.commander.sessions():
+                await clock.ping()
+        assert node.commander.links() == []
+
+        async with node.connect(server.ticket) as connection:
+
+            async def open_and_cancel():
+                opening = asyncio.create_task(connection.bytes_stream())
+                for _ in range(moments.randrange(6)):
+                    await asyncio.sleep(0)
+                opening.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await (await opening).reset()
+
+            # A peer that gives up more than 200 streams in a second is sent away.
+            await asyncio.gather(*(open_and_cancel() for _ in range(150)))
+            gc.collect()
+            assert node.commander.streams() == []
+            assert await connection.request(b"still here") == b"still here"
+            assert [session.connections for session in node.commander.sessions()] == [1]
+    assert server.commander.panics() == 0
+
+
+PINGER = """
+    import asyncio, json, sys, time
+    from netcom import Node
+
+    async def main():
+        async with Node.create(discovery="off") as node, node.connect(sys.argv[1]) as connection:
+
+            async def ping():
+                seconds = await connection.ping()
+                assert seconds is not None
+                return seconds
+
+            baseline = [await ping() for _ in range(200)]
+            stream = await connection.msg_stream()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            end = time.monotonic() + 4
+            took, is_delivered = [], False
+            while True:
+                seconds = await ping()
+                if time.monotonic() > end:
+                    break
+                took.append(seconds)
+                if len(took) <= 150:
+                    await stream.write(bytes(1024))
+                elif not is_delivered:
+                    await stream.finish()
+                    is_delivered = time.monotonic() < end
+                await asyncio.sleep(0.005)
+            told = {
+                "baseline": max(baseline),
+                "ended": len(took),
+                "is_delivered": is_delivered,
+                "p90": sorted(took)[len(took) * 9 // 10] if took else None,
+                "largest": max(took, default=None),
+            }
+            print(json.dumps(told), flush=True)
+
+    asyncio.run(main())
+"""
+
+
 async def test_python_that_holds_its_lock_delays_no_traffic_of_the_core(pair):
     server, _ = pair
     pinger = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent(
-                """
-                import asyncio, sys
-                from netcom import Node
-
-                async def main():
-                    async with Node.create(discovery="off") as node:
-                        connection = await node.connect(sys.argv[1])
-                        print("ready", flush=True)
-                        sys.stdin.readline()
-                        took = []
-                        for _ in range(200):
-                            took.append(await connection.ping())
-                            await asyncio.sleep(0.005)
-                        print(sorted(took)[180], flush=True)
-
-                asyncio.run(main())
-                """
-            ),
-            server.ticket,
-        ],
+        [sys.executable, "-c", textwrap.dedent(PINGER), server.ticket],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -179,6 +239,12 @@ async def test_python_that_holds_its_lock_delays_no_traffic_of_the_core(pair):
             sum(range(100_000))
     finally:
         sys.setswitchinterval(interval)
-    # Had they waited for Python, each would have taken seconds; nine of ten are within 20 ms.
-    told, _ = pinger.communicate()
-    assert float(told) < 0.02
+    output, _ = pinger.communicate(timeout=60)
+    told = json.loads(output)
+    # The peer's four seconds lie within these five. Of a core that waited for Python, no ping would
+    # have ended in them, and the messages, more than a stream may carry without credit, would not
+    # have arrived. A busy machine may hold up the peer itself, for a moment.
+    assert told["ended"] >= 200, told
+    assert told["is_delivered"], told
+    assert told["p90"] < 0.02, told
+    assert told["largest"] < 1, told

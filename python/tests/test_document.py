@@ -8,6 +8,7 @@ process of their own.
 
 import ast
 import asyncio
+import hashlib
 import inspect
 import json
 import re
@@ -18,7 +19,8 @@ import pytest
 
 from netcom import BadArgument, Identity, NetID, Node, NodeRole
 
-TEXT = (Path(__file__).parent / "document.md").read_text()
+DOCUMENT = Path(__file__).parent / "document.md"
+TEXT = DOCUMENT.read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 PEER = Path(__file__).parent / "document_peer.py"
 
@@ -94,6 +96,11 @@ def is_named(tmp_path, name):
     netid = Identity(tmp_path / "data").create()
     (tmp_path / "data/config.toml").write_text(f'[naming.static]\n"{name}" = "{netid}"\n')
     return netid
+
+
+def test_the_document_is_quoted_as_it_was_given():
+    digest = hashlib.sha256(DOCUMENT.read_bytes()).hexdigest()
+    assert digest == "bcdb2c657f730f0861ed6abb3557b7be55e84806f84b51a94bdcd75115b012b2"
 
 
 def test_every_block_of_the_document_is_run():
@@ -183,7 +190,11 @@ async def test_a_company_goes_on_when_the_node_in_use_fails(prelude, peer, tmp_p
     await run(block("# Компания с локальными серверами и облачными узлами"), prelude, fail)
     assert prelude["response"] == b"answer to critical_operation"
     assert prelude["connection"].peer_id != prelude["local_node"].peer_id
-    assert prelude["local_node"].peer_id in prelude["all_nodes"]
+    # Whoever runs is found. In the cloud only global addresses are told, and a host has none.
+    local, cloud = prelude["local_node"].peer_id, prelude["cloud_node"].peer_id
+    assert set(prelude["all_nodes"]) == {local, cloud}
+    assert prelude["all_nodes"][local]["addresses"]
+    assert prelude["all_nodes"][cloud]["addresses"] == []
 
 
 async def test_the_ideal_workflow(prelude, peer, tmp_path):

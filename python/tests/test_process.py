@@ -66,6 +66,60 @@ async def _opened(settings):
     return await Node.create(config=settings)
 
 
+def test_a_loop_that_is_closed_with_calls_under_way_leaves_the_node_to_the_next(tmp_path):
+    ended = run(
+        """
+        import asyncio
+        from netcom import MessageStream, Node
+
+        async def begin():
+            server, node = await Node.create(), await Node.create()
+            begun = asyncio.Event()
+
+            @server.on_request
+            async def answer(request):
+                begun.set()
+                await asyncio.Event().wait()
+
+            connection = await node.connect(server.ticket)
+            stream = await connection.x_stream()
+            calls = [
+                asyncio.create_task(connection.request(b"first")),
+                asyncio.create_task(stream.read()),
+            ]
+            await begun.wait()
+            assert not any(call.done() for call in calls)
+            return server, node, connection, calls
+
+        async def go_on(server, node, connection):
+            @server.on_request
+            async def answer(request):
+                return request.body
+
+            async with asyncio.timeout(20):
+                assert await connection.request(b"second") == b"second"
+                async with connection.msg_stream() as ours:
+                    await ours.write(b"hello")
+                visitor = await anext(server.incoming())
+                async for theirs in visitor.incoming_streams():
+                    if isinstance(theirs, MessageStream):
+                        break
+                assert await theirs.read() == b"hello"
+                await node.close()
+                await server.close()
+
+        loop = asyncio.new_event_loop()
+        server, node, connection, calls = loop.run_until_complete(begin())
+        loop.close()
+        asyncio.run(go_on(server, node, connection))
+        print("went on")
+        """,
+        NETCOM_REGISTRY_DIR=str(tmp_path),
+    )
+    assert ended.stdout == "went on\n", ended.stderr
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_node_that_is_left_open_is_warned_of(settings):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -126,6 +180,70 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path):
                 async with Node.create() as other:
                     connection = await other.connect(node.ticket)
                     assert await connection.ping() >= 0
+
+        asyncio.run(main())
+        """,
+        NETCOM_REGISTRY_DIR=str(tmp_path),
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_forked_child_is_refused_at_once_and_what_the_parent_began_is_answered(tmp_path):
+    ended = run(
+        """
+        import asyncio, gc, os, signal
+        from netcom import Node
+
+        def is_refused(call):
+            try:
+                call()
+            except RuntimeError as error:
+                return "fork" in str(error)
+            return False
+
+        async def main():
+            server, node = await Node.create(), await Node.create()
+            begun, released = asyncio.Event(), asyncio.Event()
+
+            @server.on_request
+            async def answer(request):
+                begun.set()
+                await released.wait()
+                return request.body
+
+            ticket = server.ticket
+            connection = await node.connect(ticket)
+            stream = await connection.bytes_stream()
+            pending = connection.request(b"parent")
+            asking = asyncio.create_task(pending)
+            await begun.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                code = 1
+                try:
+                    calls = [
+                        lambda: connection.request(b"child"),
+                        lambda: stream.write(b"child"),
+                        lambda: stream.read(),
+                        lambda: stream.finish(),
+                        lambda: node.connect(ticket),
+                        lambda: connection.ping(),
+                        lambda: pending.send(None),
+                    ]
+                    code = 0 if all([is_refused(call) for call in calls]) else 2
+                    del server, node, connection, stream, pending, asking, calls
+                    gc.collect()
+                finally:
+                    os._exit(code)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0, status
+            released.set()
+            assert await asking == b"parent"
+            await stream.write(b"parent")
+            await stream.finish()
+            await node.close()
+            await server.close()
 
         asyncio.run(main())
         """,

@@ -1,6 +1,8 @@
 """Streams between two nodes of one process."""
 
 import asyncio
+import contextlib
+import ctypes
 
 import pytest
 
@@ -130,7 +132,34 @@ async def test_messages_come_in_batches_of_what_is_there(pair):
     assert received == sent
 
 
-async def test_batches_are_not_copied_where_that_is_asked_for(pair):
+def at_once(awaitable):
+    """What a call gives at its first step: without its loop."""
+    with pytest.raises(StopIteration) as ended:
+        next(awaitable.__await__())
+    return ended.value.value
+
+
+async def test_messages_that_are_here_are_read_without_a_turn_of_the_loop(pair):
+    sent = [b"%d" % n for n in range(10)]
+    theirs = await sent_and_accepted(*pair, sent)
+    assert at_once(theirs.read()) == sent[0]
+    assert at_once(theirs.read(view=True)) == sent[1]
+    assert at_once(theirs.read_batch(2)) == sent[2:4]
+    assert at_once(theirs.read_batch()) == sent[4:]
+    assert at_once(theirs.read()) is None
+
+
+async def test_bytes_are_written_and_read_without_a_turn_of_the_loop(pair):
+    server, connection = pair
+    async with connection.bytes_stream() as ours:
+        assert at_once(ours.write(b"x" * 100)) is None
+    theirs = await accept(server)
+    assert at_once(theirs.read(10)) == b"x" * 10
+    assert at_once(theirs.read()) == b"x" * 90
+    assert at_once(theirs.read()) == b""
+
+
+async def test_batches_are_of_views_where_that_is_asked_for(pair):
     sent = [b"%d" % n for n in range(100)]
     theirs = await sent_and_accepted(*pair, sent)
     batch = await theirs.read_batch(view=True)
@@ -140,7 +169,7 @@ async def test_batches_are_not_copied_where_that_is_asked_for(pair):
 
 
 @pytest.mark.parametrize("read", ["read_to_end", "views"])
-async def test_views_are_not_copied_and_of_the_same_bytes(pair, read):
+async def test_views_are_read_only_and_of_the_same_bytes(pair, read):
     server, connection = pair
     async with connection.bytes_stream() as ours:
         await ours.write(b"x" * 5000)
@@ -151,6 +180,24 @@ async def test_views_are_not_copied_and_of_the_same_bytes(pair, read):
         chunks = [await theirs.read_to_end(view=True)]
     assert all(memoryview(chunk).readonly for chunk in chunks)
     assert b"".join(chunks) == b"x" * 5000
+
+
+def address(payload):
+    """Where in memory a payload's bytes are."""
+    buffer = (ctypes.c_void_p * 16)()  # A `Py_buffer`, which begins with it, and some room.
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(payload), buffer, 0)
+    start = buffer[0]
+    ctypes.pythonapi.PyBuffer_Release(buffer)
+    return start
+
+
+async def test_views_are_parts_of_what_was_received_and_no_copies(pair):
+    server, connection = pair
+    async with connection.bytes_stream() as ours:
+        await ours.write(b"x" * 100)
+    theirs = await accept(server)
+    first, second = [await theirs.read(10, view=True) for _ in range(2)]
+    assert address(second) == address(first) + len(first)
 
 
 async def test_a_stream_that_was_given_up_gives_nothing_more(pair):
@@ -210,6 +257,58 @@ async def test_a_read_that_is_cancelled_loses_nothing(pair):
                 await theirs.read()
     await ours.write(b"second")
     assert await theirs.read() == b"second"
+
+
+async def waits(writing, connection):
+    """Whether a write waits for its reader, and not only for what is on its way."""
+    for _ in range(20):
+        await connection.ping()
+        if writing.done():
+            return False
+    return True
+
+
+@pytest.mark.parametrize("length", [1000, 10_000])
+async def test_a_waiting_write_that_is_cancelled_has_sent_its_message_or_nothing(pair, length):
+    server, connection = pair
+    ours = await connection.msg_stream()
+    tried, sent = [], set()
+
+    def write():
+        tried.append(b"%08d" % len(tried) * (length // 8))
+        return tried[-1], asyncio.create_task(ours.write(tried[-1]))
+
+    async def give_up(message, writing):
+        writing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+            sent.add(message)
+
+    message, writing = write()
+    while not await waits(writing, connection):
+        await writing
+        sent.add(message)
+        message, writing = write()
+    behind = write()
+    assert await waits(behind[1], connection)
+    await give_up(*behind)
+    await give_up(message, writing)
+    after = write()
+    assert await waits(after[1], connection)
+    await give_up(*after)
+    assert len(tried) - len(sent) == 3
+
+    async def read():
+        return [message async for message in await accept(server)]
+
+    reading = asyncio.create_task(read())
+    last, writing = write()
+    await writing
+    await ours.finish()
+    received = await reading
+    assert received == [message for message in tried if message in received]
+    assert sent <= set(received)
+    assert received[-1] == last
 
 
 async def test_an_awaited_call_is_not_awaited_again(pair):

@@ -71,7 +71,7 @@ pub(crate) fn sign_document(
     let mut description = EntityDescription::new(sequence.map_or(now.0, |it| it.0), expires);
     description.names = names;
     for hint in hints {
-        description.hints.push(hint.parse().map_err(|error| bad_name(py, &error))?);
+        description.hints.push(hint.parse().map_err(|error| bad_argument(py, &error, ADDRESS))?);
     }
     if let Some(successor) = successor {
         let successor = entity(&target(py, successor)?);
@@ -79,7 +79,7 @@ pub(crate) fn sign_document(
             Some(successor.ok_or_else(|| bad_name(py, &"a successor is a NetID"))?);
     }
     let document = EntityDocument::sign(secret(py, netid)?, description);
-    let document = document.map_err(|error| bad_name(py, &error))?;
+    let document = document.map_err(|error| bad_argument(py, &error, DESCRIPTION))?;
     Ok(Answer { document, earlier: Vec::new() }.to_json())
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn sign_document(
 #[pyfunction]
 pub(crate) fn read_document(py: Python<'_>, text: &str) -> PyResult<Document> {
     let answer = Answer::from_json(text.as_bytes(), now());
-    Document::new(py, answer.map_err(|error| bad_name(py, &error))?)
+    Document::new(py, answer.map_err(|error| bad_argument(py, &error, ANEW))?)
 }
 
 /// Signs, with the key of a directory, that a name leads to the entity of a document, for so many
@@ -102,7 +102,7 @@ pub(crate) fn sign_entry(
 ) -> PyResult<String> {
     let now = now();
     let answer = Answer::from_json(document.as_bytes(), now);
-    let Answer { document, earlier } = answer.map_err(|error| bad_name(py, &error))?;
+    let Answer { document, earlier } = answer.map_err(|error| bad_argument(py, &error, ANEW))?;
     let (key, expires) = (secret(py, directory)?, now.plus_seconds(seconds.0));
     // By time, so that a directory which lost its memory counts on.
     let entry = DirectoryEntry::sign(key, name, document, now.0, now, expires);
@@ -122,9 +122,9 @@ pub(crate) fn read_entry(
     let directory = entity(&target(py, directory)?);
     let directory = directory.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
     let answer = DirectoryAnswer::from_json(answer.as_bytes(), &directory);
-    let answer = answer.map_err(|error| bad_name(py, &error))?;
+    let answer = answer.map_err(|error| bad_argument(py, &error, ANEW))?;
     let verified = answer.entry.verify(name, at.map_or_else(now, |at| UnixTime(at.0)));
-    verified.map_err(|error| bad_name(py, &error))?;
+    verified.map_err(|error| bad_argument(py, &error, ANEW))?;
     let DirectoryAnswer { entry, earlier } = answer;
     Document::new(py, Answer { document: entry.document().clone(), earlier })
 }
@@ -153,29 +153,31 @@ pub(crate) fn directories(py: Python<'_>, setting: &Bound<'_, PyAny>) -> PyResul
             _ => {
                 let what = "a directory is a url and a NetID, and the path of a certificate \
                             authority if it has one of its own";
-                let hint = "{\"netcom\": (\"https://…\", \"n1…\")}";
-                return Err(bad_argument(py, &what, hint));
+                return Err(bad_argument(py, &what, DIRECTORY));
             }
         };
         let key = entity(&target(py, key)?);
         let key = key.ok_or_else(|| bad_name(py, &"a directory's key is a NetID"))?;
         let directory = Directory::new(suffix.extract()?, url.extract()?, key);
-        let mut directory = directory.map_err(|error| bad_name(py, &error))?;
+        let mut directory = directory.map_err(|error| bad_argument(py, &error, DIRECTORY))?;
         if let Some(path) = authority {
             let mut pem = Vec::new();
             let file = File::open(path.extract::<PathBuf>()?)?;
             file.take(MAX_AUTHORITY).read_to_end(&mut pem)?;
-            directory = directory.authority(&pem).map_err(|error| bad_name(py, &error))?;
+            let trusted = directory.authority(&pem);
+            directory = trusted.map_err(|error| bad_argument(py, &error, AUTHORITY))?;
         }
-        directories = directories.with(directory).map_err(|error| bad_name(py, &error))?;
+        let with = directories.with(directory);
+        directories = with.map_err(|error| bad_argument(py, &error, DIRECTORY))?;
     }
     Ok(directories)
 }
 
 fn secret<'a>(py: Python<'_>, netid: &'a NetId) -> PyResult<&'a SecretKey> {
-    netid
-        .secret()
-        .ok_or_else(|| bad_name(py, &format!("the secret of {} is not known here", netid.target())))
+    netid.secret().ok_or_else(|| {
+        let what = format!("the secret of {} is not known here", netid.target());
+        bad_argument(py, &what, "give the NetID that NetID.generate() or from_secret(…) made")
+    })
 }
 
 fn now() -> UnixTime {
@@ -185,3 +187,9 @@ fn now() -> UnixTime {
 
 /// What is longer is cut, and no list of certificates then.
 const MAX_AUTHORITY: u64 = 1 << 20;
+
+const ADDRESS: &str = "a hint is an address, such as /dns4/example.org/tcp/4001";
+const DESCRIPTION: &str = "a document has a few names with dots, and ends some days from now";
+const ANEW: &str = "ask whoever signed it for one that is valid now";
+const DIRECTORY: &str = "directories={\"netcom\": (\"https://…\", \"n1…\")}";
+const AUTHORITY: &str = "the third part is the path of a certificate authority as PEM";

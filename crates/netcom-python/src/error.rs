@@ -64,7 +64,8 @@ impl Explained for BadName {
     }
 
     fn hint(&self) -> Option<String> {
-        None
+        let kinds = "a key (n1…), a name in a directory (alice.netcom) or a domain";
+        Some(format!("an entity is named by {kinds}, a node by its PeerId, a ticket or an address"))
     }
 
     fn is_retryable(&self) -> bool {
@@ -118,11 +119,48 @@ macro_rules! explained {
 
 explained! {
     CreateError: CreateError::is_retryable;
-    ConnectError: ConnectError::is_retryable;
     DiscoverError: DiscoverError::is_retryable;
     EnrollError: EnrollError::is_retryable;
     OpenError: OpenError::is_retryable;
     StreamError: StreamError::is_retryable;
+}
+
+impl Explained for ConnectError {
+    /// Where the time was over, no link worked.
+    fn code(&self) -> &'static str {
+        if matches!(self, Self::Timeout { .. }) { "no_link" } else { Self::code(self) }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Self::hint(self)
+    }
+
+    fn is_retryable(&self) -> bool {
+        Self::is_retryable(self)
+    }
+}
+
+/// What was made in another process, before this one began as its copy.
+pub(crate) struct WrongProcess;
+
+impl Display for WrongProcess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("this was made before the process forked, and its threads stayed behind")
+    }
+}
+
+impl Explained for WrongProcess {
+    fn code(&self) -> &'static str {
+        "wrong_process"
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("make a node of the child's own, or start workers by 'spawn'".to_owned())
+    }
+
+    fn is_retryable(&self) -> bool {
+        false
+    }
 }
 
 /// A request that brought no answer, and whether a link to the peer worked then.

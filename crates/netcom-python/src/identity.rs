@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use netcom::{
     DirectorySuffixes, DottedName, Multiaddr as Address, SecretKey, Target, parse_peer_id,
 };
-use pyo3::{exceptions::PyTypeError, prelude::*};
+use pyo3::{exceptions::PyTypeError, prelude::*, types::PyString};
 
 use crate::error::{bad_argument, bad_name};
 
@@ -83,8 +83,8 @@ impl NetId {
 
     /// Reads a key, a PeerId, a petname, a name in a directory or a domain. Asks nobody.
     #[staticmethod]
-    fn from_string(py: Python<'_>, text: &str) -> PyResult<Self> {
-        let target = Target::parse(text, &DirectorySuffixes::default());
+    fn from_string(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Self> {
+        let target = Target::parse(characters(py, text)?, &DirectorySuffixes::default());
         let target = match target.map_err(|error| bad_name(py, &error))? {
             Target::PeerId(peer) => match netcom::NetId::try_from(&peer) {
                 Ok(netid) => Target::NetId(netid),
@@ -103,8 +103,9 @@ impl NetId {
 
     /// Reads a domain, and nothing else. Asks nobody.
     #[staticmethod]
-    fn from_domain(py: Python<'_>, text: &str) -> PyResult<Self> {
-        let name = DottedName::parse(text.trim(), &DirectorySuffixes::default());
+    fn from_domain(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Self> {
+        let text = characters(py, text)?.trim();
+        let name = DottedName::parse(text, &DirectorySuffixes::default());
         let target = Target::Dotted(name.map_err(|error| bad_name(py, &error))?);
         Ok(Self { target, secret: None })
     }
@@ -196,9 +197,15 @@ pub(crate) fn target_among(
     if let Ok(peer) = whom.cast::<PeerId>() {
         return Ok(Target::PeerId(peer.get().0));
     }
-    if let Ok(text) = whom.extract::<&str>() {
-        return Target::parse(text, suffixes).map_err(|error| bad_name(py, &error));
+    if let Ok(text) = whom.cast::<PyString>() {
+        return Target::parse(characters(py, text)?, suffixes)
+            .map_err(|error| bad_name(py, &error));
     }
     let kind = whom.get_type();
     Err(PyTypeError::new_err(format!("a NetID, a PeerId or a text is needed, not {kind}")))
+}
+
+/// A text without halves of characters, which Python's may have.
+fn characters<'a>(py: Python<'_>, text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    text.to_str().map_err(|_| bad_name(py, &"a name with half a character, a lone surrogate"))
 }

@@ -7,6 +7,9 @@ use netcom::{
     names::{Directories, DottedName},
 };
 use pyo3::{
+    Borrowed,
+    exceptions::{PyTypeError, PyValueError},
+    inspect::PyStaticExpr,
     prelude::*,
     types::{PyDict, PyList},
 };
@@ -33,6 +36,59 @@ pub(crate) struct Node(Owned<netcom::Node>);
 #[pyclass(frozen, module = "netcom._native")]
 pub(crate) struct Incoming(Owned<Arc<Mutex<netcom::Incoming>>>);
 
+/// What a call connects to, where it is not anything that has a name.
+#[derive(Clone, Copy)]
+enum Kind {
+    Entity,
+    Node,
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Kind {
+    type Error = PyErr;
+
+    const INPUT_TYPE: PyStaticExpr = <&str as FromPyObject<'a, 'py>>::INPUT_TYPE;
+
+    fn extract(kind: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match kind.extract::<&str>()? {
+            "entity" => Ok(Self::Entity),
+            "node" => Ok(Self::Node),
+            other => Err(PyValueError::new_err(format!("{other} is no kind of target"))),
+        }
+    }
+}
+
+impl Kind {
+    /// Whether a target may be of this kind; a petname may be of either.
+    fn may_be(self, target: &Target) -> bool {
+        match target {
+            Target::NetId(_) | Target::Dotted(_) => matches!(self, Self::Entity),
+            Target::PeerId(_) | Target::Ticket(_) | Target::Address(..) => {
+                matches!(self, Self::Node)
+            }
+            Target::Petname(_) => true,
+        }
+    }
+
+    fn is(self, named: &Named) -> bool {
+        matches!((self, named), (Self::Entity, Named::NetId(_)) | (Self::Node, Named::Peer(_)))
+    }
+
+    fn expected(self, py: Python<'_>) -> PyErr {
+        bad_name(py, &self.text())
+    }
+
+    fn wrong_type(self) -> PyErr {
+        PyTypeError::new_err(self.text())
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Entity => "that names a node, not an entity: connect_to_peer reaches it",
+            Self::Node => "that names an entity, not a node: connect_to_netid reaches one of its",
+        }
+    }
+}
+
 #[pymethods]
 impl Node {
     /// Makes a node from settings, all of which may be left out.
@@ -46,20 +102,25 @@ impl Node {
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the keywords of one call in Python")]
-    #[pyo3(signature = (whom, service, needs, timeout, failover, links))]
+    #[pyo3(signature = (whom, kind, service, needs, timeout, failover, links))]
     fn connect(
         &self,
         py: Python<'_>,
         whom: &Bound<'_, PyAny>,
+        kind: Option<Kind>,
         service: Option<String>,
         needs: Option<&Bound<'_, PyDict>>,
         timeout: Option<Seconds>,
         failover: bool,
         links: Option<&str>,
     ) -> PyResult<Operation> {
-        let node = self.0.get()?;
+        let node = self.0.get()?.clone();
+        let is_key = whom.is_instance_of::<NetId>() || whom.is_instance_of::<PeerId>();
         let whom = target_among(py, whom, node.directory_suffixes())?;
-        let mut connect = node.connect_with(whom).failover(failover);
+        if let Some(kind) = kind.filter(|kind| !kind.may_be(&whom)) {
+            return Err(if is_key { kind.wrong_type() } else { kind.expected(py) });
+        }
+        let mut connect = node.connect_with(whom.clone()).failover(failover);
         if let Some(service) = service {
             connect = connect.service(service);
         }
@@ -72,8 +133,18 @@ impl Node {
         if let Some(Seconds(timeout)) = timeout {
             connect = connect.timeout(timeout);
         }
-        Ok(Operation::new("Node.connect", connect.connect(), |py, connection| {
+        let connect = async move {
+            // What a petname stands for is in the node's own book.
+            if let (Some(kind), Target::Petname(_)) = (kind, &whom)
+                && !kind.is(&node.resolve(whom).await?)
+            {
+                return Ok(Err(kind));
+            }
+            connect.connect().await.map(Ok)
+        };
+        Ok(Operation::new("Node.connect", connect, |py, connection: Result<_, ConnectError>| {
             let connection = connection.map_err(|error| exception(py, &error))?;
+            let connection = connection.map_err(|kind: Kind| kind.expected(py))?;
             Ok(Py::new(py, Connection::new(connection))?.into_any())
         }))
     }
@@ -245,12 +316,17 @@ fn builder(py: Python<'_>, settings: &Bound<'_, PyDict>) -> PyResult<NodeBuilder
             "cloud" => builder.cloud(value.extract()?),
             "data_dir" => builder.data_dir(value.extract::<PathBuf>()?),
             "registry" => builder.registry(value.extract::<PathBuf>()?),
-            "discovery" => builder
-                .discovery(value.extract::<&str>()?.parse().map_err(|error| bad_name(py, &error))?),
+            "discovery" => {
+                let hint = "discovery=\"off\", \"host\", \"lan\" or \"global\"";
+                let scope = value.extract::<&str>()?.parse();
+                builder.discovery(scope.map_err(|error| bad_argument(py, &error, hint))?)
+            }
             "listen" => {
+                let hint = "listen=[\"/ip4/0.0.0.0/udp/0/quic-v1\", \"/ip4/0.0.0.0/tcp/0\"]";
                 for address in value.try_iter()? {
                     let address: String = address?.str()?.to_string();
-                    builder = builder.listen(address.parse().map_err(|e| bad_name(py, &e))?);
+                    let address = address.parse();
+                    builder = builder.listen(address.map_err(|e| bad_argument(py, &e, hint))?);
                 }
                 builder
             }

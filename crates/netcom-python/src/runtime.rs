@@ -7,11 +7,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pyo3::{
-    exceptions::{PyOSError, PyRuntimeError},
-    prelude::*,
-};
+use pyo3::{exceptions::PyOSError, prelude::*};
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::error::{WrongProcess, exception};
 
 /// Something that belongs to the process that made it.
 ///
@@ -31,13 +30,13 @@ impl<T> Owned<T> {
     /// The value, in the process that made it.
     pub(crate) fn get(&self) -> PyResult<&T> {
         let value = self.value.as_ref().filter(|_| self.process == current_process());
-        value.ok_or_else(|| PyRuntimeError::new_err(FORKED))
+        value.ok_or_else(wrong_process)
     }
 
     /// The value for change, in the process that made it.
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
         let value = self.value.as_mut().filter(|_| self.process == current_process());
-        value.ok_or_else(|| PyRuntimeError::new_err(FORKED))
+        value.ok_or_else(wrong_process)
     }
 }
 
@@ -81,8 +80,9 @@ fn current_process() -> u32 {
     }
 }
 
-const FORKED: &str = "this object was made before the process forked, and its threads stayed \
-    behind: make a node of the child's own, or start workers by 'spawn'";
+fn wrong_process() -> PyErr {
+    Python::attach(|py| exception(py, &WrongProcess))
+}
 
 /// Locked with Python's lock held alone, so that no fork finds it locked.
 static RUNTIME: Mutex<Option<&'static Runtime>> = Mutex::new(None);

@@ -300,7 +300,7 @@ async fn ask_server(answer: &str, is_vouched_for: bool) -> Result<NetId, NameErr
     ask(&Names::offline().directories(directories)).await
 }
 
-fn http(status: &str, body: &str) -> String {
+pub(super) fn http(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 

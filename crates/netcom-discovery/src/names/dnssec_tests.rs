@@ -31,9 +31,9 @@ use super::{Dns as _, Dnssec, Txt};
 
 /// Where a server is on loopback.
 #[derive(Clone, Copy)]
-struct Ports {
-    udp: u16,
-    tcp: u16,
+pub(super) struct Ports {
+    pub(super) udp: u16,
+    pub(super) tcp: u16,
 }
 
 type Zone = InMemoryZoneHandler<TokioRuntimeProvider>;
@@ -85,9 +85,9 @@ fn texts(zone: &mut Zone, at: &str, strings: &[&str]) {
     put(zone, at, RData::TXT(TXT::new(strings.iter().map(|text| (*text).to_owned()).collect())));
 }
 
-/// A signed root that holds `net`, does not sign `org`, and says that `com` is signed, which it is
-/// not. Gives where it is, and whom to trust.
-async fn world() -> (Ports, TrustAnchors) {
+/// A signed root that holds `net` and whatever TXT records are given, does not sign `org`, and says
+/// that `com` is signed, which it is not. Gives where it is, and whom to trust.
+pub(super) async fn world(records: &[(&str, &[String])]) -> (Ports, TrustAnchors) {
     let key = key();
     let public = key.to_public_key().unwrap();
     let mut anchors = TrustAnchors::empty();
@@ -96,6 +96,9 @@ async fn world() -> (Ports, TrustAnchors) {
     texts(&mut root, "_netid.example.net.", &["netid1 ", "document"]);
     // What is missing beside it is proven to be by one record.
     texts(&mut root, "missing.net.", &["something else"]);
+    for (at, strings) in records {
+        put(&mut root, at, RData::TXT(TXT::new(strings.to_vec())));
+    }
     put(&mut root, "org.", RData::NS(NS(name("ns.test."))));
     put(&mut root, "com.", RData::NS(NS(name("ns.test."))));
     let other = self::key().to_public_key().unwrap();
@@ -128,7 +131,7 @@ async fn world() -> (Ports, TrustAnchors) {
     (ports, anchors)
 }
 
-fn asking(server: Ports, anchors: TrustAnchors) -> Dnssec {
+pub(super) fn asking(server: Ports, anchors: TrustAnchors) -> Dnssec {
     let mut config = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
     for connection in &mut config.connections {
         let is_udp = matches!(connection.protocol, ProtocolConfig::Udp);
@@ -139,7 +142,7 @@ fn asking(server: Ports, anchors: TrustAnchors) -> Dnssec {
 
 #[tokio::test]
 async fn dnssec_tells_what_is_proven_from_what_is_not_and_what_is_forged() {
-    let (server, anchors) = world().await;
+    let (server, anchors) = world(&[]).await;
     let dns = asking(server, anchors);
     let proven = dns.txt("_netid.example.net").await;
     assert_eq!(proven, Txt::Secure(vec!["netid1 document".to_owned()]));
@@ -158,7 +161,7 @@ async fn dnssec_tells_what_is_proven_from_what_is_not_and_what_is_forged() {
 
 #[tokio::test]
 async fn where_the_root_itself_proves_nothing_nothing_is_forged() {
-    let (server, _) = world().await;
+    let (server, _) = world(&[]).await;
     let mut strangers = TrustAnchors::empty();
     strangers.insert(&key().to_public_key().unwrap());
     let dns = asking(server, strangers);

@@ -41,14 +41,17 @@ pub struct Https {
 /// Which servers are asked.
 #[derive(Clone, Debug)]
 enum Reach {
-    /// What the system's resolver gives for the host, as far as it is public.
-    Public,
+    /// What a lookup gives for the host, as far as it is public.
+    Public(Lookup),
     /// Whatever the user chose, at any port.
     Chosen,
     /// One server, for every host.
     #[cfg(test)]
     Fixed(SocketAddr),
 }
+
+/// Finds the addresses of a host.
+type Lookup = fn(String, u16) -> Task<'static, io::Result<Vec<SocketAddr>>>;
 
 impl Https {
     /// Believes the authorities that browsers believe.
@@ -57,7 +60,7 @@ impl Https {
     /// Never: the provider speaks both versions of TLS.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(public_roots(), Reach::Public)
+        Self::with(public_roots(), Reach::Public(look_up))
     }
 
     /// Asks servers that the user chose, which may be on this host or in its networks. Believes
@@ -71,6 +74,12 @@ impl Https {
     #[cfg(test)]
     pub(crate) fn fixed(roots: RootCertStore, address: SocketAddr) -> Self {
         Self::with(roots, Reach::Fixed(address))
+    }
+
+    /// Believes `roots` alone and finds hosts by `lookup`, at public addresses.
+    #[cfg(test)]
+    pub(crate) fn finding(roots: RootCertStore, lookup: Lookup) -> Self {
+        Self::with(roots, Reach::Public(lookup))
     }
 
     fn with(roots: RootCertStore, reach: Reach) -> Self {
@@ -139,10 +148,10 @@ impl Https {
 
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, WebError> {
         match self.reach {
-            Reach::Public => {
+            Reach::Public(lookup) => {
                 // With its dot, so that no search domain is tried.
-                let found = lookup_host((format!("{host}."), port)).await;
-                public(found.map_err(|error| absent(&error))?.collect())
+                let found = lookup(format!("{host}."), port).await;
+                public(found.map_err(|error| absent(&error))?)
             }
             Reach::Chosen => {
                 if let Ok(address) = host.parse::<IpAddr>() {
@@ -160,6 +169,14 @@ impl Https {
             Reach::Fixed(address) => Ok(vec![address]),
         }
     }
+}
+
+/// Asks the system's resolver.
+fn look_up(host: String, port: u16) -> Task<'static, io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move {
+        let found = lookup_host((host, port)).await?;
+        Ok(found.collect())
+    })
 }
 
 /// A host without the brackets around an IPv6 address.

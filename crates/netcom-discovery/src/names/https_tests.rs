@@ -1,6 +1,11 @@
 //! A web server on loopback, and what of its answers is believed.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{
     RootCertStore, ServerConfig,
@@ -9,10 +14,12 @@ use rustls::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{Https, Web as _, WebError, https::public};
+use crate::Task;
 
 /// A server for `host` that answers a request for `path` with `answer`, and its certificate, for
 /// which nobody else vouches.
@@ -56,12 +63,16 @@ pub(super) async fn server(
     (address, certificate)
 }
 
-/// The same for `example.org`, and who believes it.
-async fn example(answer: Vec<u8>) -> (Https, SocketAddr) {
-    let (address, certificate) = server("example.org", PATH, answer).await;
+/// The same for the path where domains have their answer, and who believes it.
+pub(super) async fn believed(host: &str, answer: Vec<u8>) -> (Https, SocketAddr) {
+    let (address, certificate) = server(host, PATH, answer).await;
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
     (Https::fixed(roots, address), address)
+}
+
+async fn example(answer: Vec<u8>) -> (Https, SocketAddr) {
+    believed("example.org", answer).await
 }
 
 async fn get(answer: impl Into<Vec<u8>>) -> Result<Vec<u8>, WebError> {
@@ -139,6 +150,26 @@ fn addresses_that_are_not_public_are_left_out_and_nothing_but_those_is_bad() {
     let private: Result<Vec<u8>, _> = public(parse(&["169.254.169.254:443"])).map(|_| Vec::new());
     assert!(is_bad(&private, "not public"), "{private:?}");
     assert_eq!(public(Vec::new()), Ok(Vec::new()));
+}
+
+/// Finds any host here, at the port that its first label is.
+fn here(host: String, _: u16) -> Task<'static, io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move {
+        let port: u16 = host.split('.').next().unwrap().parse().unwrap();
+        Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])
+    })
+}
+
+#[tokio::test]
+async fn a_domain_that_leads_to_an_address_of_this_host_is_bad_and_nobody_is_connected_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let https = Https::finding(RootCertStore::empty(), here);
+    let host = format!("{port}.example.org");
+    let answer = timeout(Duration::from_secs(10), https.get(&host, PATH)).await;
+    assert!(is_bad(&answer.unwrap(), "its addresses are not public"));
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 const PATH: &str = "/.well-known/netid.json";

@@ -29,6 +29,8 @@ mod resolver;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_tests;
 
 pub use netcom_identity::DottedName;
 

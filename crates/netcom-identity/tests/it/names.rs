@@ -296,6 +296,7 @@ fn names_mean_what_the_vectors_say() {
     }
     for row in refused {
         let error = entity(text(row, "text")).expect_err(&row.to_string());
-        assert!(error.contains(text(row, "why")), "{row}: {error}");
+        let why = text(row, "why");
+        assert!(!why.is_empty() && error.contains(why), "{row}: {error}");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Asked for anything, it fails the test.
-struct Nobody;
+pub(crate) struct Nobody;
 
 type Answering<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

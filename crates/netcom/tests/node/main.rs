@@ -9,6 +9,7 @@ mod directory_server;
 mod entity;
 mod find;
 mod life;
+mod literals;
 mod processes;
 mod refusals;
 mod roles;
