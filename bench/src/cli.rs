@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Measures these cases alone, by commas, as for a profiler.
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     pub(crate) only: Vec<Case>,
-    /// Idle sessions of the case `idle` [default: 300 with --quick, else 2000].
+    /// Idle sessions of the case `idle` [default: 300 with --quick, else 5000].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=9000))]
     pub(crate) sessions: Option<u32>,
     /// Writes the results to this JSON file and the chart beside it

@@ -1,4 +1,4 @@
-//! Rounds: every peer once, then again from the first.
+//! Rounds: every peer once in each, and each begins with another one.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut spoilt = 0;
     for round in 1..=rounds {
         progress.round(round);
-        for &peer in &peers {
+        for peer in in_turn(&peers, round) {
             loop {
                 if options.calm {
                     wait_for_calm()?;
@@ -68,6 +68,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// All peers in the order of a round. Each round begins one further, so that no peer is always the
+/// first or the last.
+fn in_turn(peers: &[Peer], round: u32) -> impl Iterator<Item = Peer> {
+    let (before, after) = peers.split_at((round as usize - 1) % peers.len());
+    after.iter().chain(before).copied()
+}
+
 /// Waits until others let the processors rest for a second.
 fn wait_for_calm() -> Result<()> {
     for _ in 0..MAX_WAIT {
@@ -88,3 +95,19 @@ const CALM: f64 = 0.08;
 const MAX_WAIT: u32 = 3600;
 /// Measurements that may be repeated, for each round.
 const MAX_SPOILT: u32 = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_round_begins_with_another_peer_and_has_all() {
+        let peers = [Peer::Tcp, Peer::Rustls, Peer::Quinn];
+        let order = |round| in_turn(&peers, round).collect::<Vec<_>>();
+
+        assert_eq!(order(1), [Peer::Tcp, Peer::Rustls, Peer::Quinn]);
+        assert_eq!(order(2), [Peer::Rustls, Peer::Quinn, Peer::Tcp]);
+        assert_eq!(order(3), [Peer::Quinn, Peer::Tcp, Peer::Rustls]);
+        assert_eq!(order(4), order(1));
+    }
+}

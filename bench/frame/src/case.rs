@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Case {
-    /// One stream, one way, by the peer's fastest interface.
+    /// One stream, one way, from the client to the server, by the peer's fastest interface.
     Bulk,
     /// The same where the caller hands in slices, for a peer whose fastest interface takes more.
     BulkSlices,
+    /// One stream, one way, from the server to the client.
+    BulkDown,
     /// One stream, both ways at once.
     BulkBoth,
     /// A message there and back on a stream that is open.
@@ -149,9 +151,10 @@ impl Findings {
 }
 
 impl Case {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bulk,
         Self::BulkSlices,
+        Self::BulkDown,
         Self::BulkBoth,
         Self::RoundTrip,
         Self::RoundTripInline,
@@ -169,6 +172,7 @@ impl Case {
         match self {
             Self::Bulk => "one stream",
             Self::BulkSlices => "one stream, slices",
+            Self::BulkDown => "one stream, from the server",
             Self::BulkBoth => "one stream, both ways",
             Self::RoundTrip => "round trip, 64 B, open stream",
             Self::RoundTripInline => "round trip, inline",
@@ -251,7 +255,7 @@ impl Plan {
         bulk: Duration::from_secs(3),
         rate: Duration::from_secs(2),
         latency: Duration::from_secs(2),
-        sessions: 2000,
+        sessions: 5000,
         cases: Vec::new(),
     };
 
@@ -277,14 +281,21 @@ impl Plan {
         }
     }
 
+    /// How long what is counted over time is counted.
+    pub(crate) fn counted(&self, case: Case) -> Duration {
+        match case {
+            Case::Bulk | Case::BulkDown => self.bulk,
+            _ => self.rate,
+        }
+    }
+
     /// What a case takes on a machine that has nothing else to do, if it takes no turns.
     pub fn duration_of(&self, case: Case) -> Duration {
         self.warm_up
             + match case {
-                Case::Bulk => self.bulk,
                 Case::RoundTrip | Case::RoundTripInline | Case::Request => self.latency,
                 Case::Idle => SETTLING + SESSION * self.sessions(),
-                _ => self.rate,
+                _ => self.counted(case),
             }
     }
 

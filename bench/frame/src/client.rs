@@ -40,6 +40,14 @@ pub trait Client: Send + Sync + Sized + 'static {
         }
     }
 
+    /// Has the server send such chunks for that long, and waits until all have come.
+    fn bulk_down(&self, duration: Duration) -> impl Future<Output = Result<Sent>> + Send {
+        async move {
+            let (put, take) = self.stream().await?;
+            streams::bulk_down(put, take, duration).await
+        }
+    }
+
     /// Sends and receives such chunks at once for that long.
     fn bulk_both(&self, duration: Duration) -> impl Future<Output = Result<Sent>> + Send {
         async move {
@@ -91,6 +99,11 @@ pub trait Client: Send + Sync + Sized + 'static {
         async { bail!("the peer makes no handshakes") }
     }
 
+    /// Makes what so many sessions need beforehand and is no part of one.
+    fn prepare(&self, _sessions: usize) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Makes a session by a full handshake and has one message answered; the session lives until
     /// what is returned is dropped.
     fn session(&self) -> impl Future<Output = Result<Box<dyn Any + Send>>> + Send {
@@ -108,7 +121,7 @@ pub trait Echo: Send {
     fn exchange(&mut self, message: Message) -> impl Future<Output = Result<Message>> + Send;
 }
 
-/// What was sent, and how long it took until the server had counted it.
+/// What was sent, and how long it took until its receiver had counted it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub count: u64,

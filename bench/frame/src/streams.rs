@@ -111,6 +111,14 @@ pub async fn serve<P: Put, T: Take>(mut put: P, mut take: T) -> Result<()> {
             }
             put.writer().write_u64(bytes).await?;
         }
+        DOWN => {
+            let duration = Duration::from_micros(take.reader().read_u64().await?);
+            send(&mut put, duration).await?;
+            put.finish().await?;
+            // The client finishes once it has all, and is heard.
+            ensure!(take.take(1).await? == 0, "nothing follows what was asked");
+            return Ok(());
+        }
         BOTH => {
             let duration = Duration::from_micros(take.reader().read_u64().await?);
             let are_apart = take.reader().read_u8().await? == 1;
@@ -183,6 +191,23 @@ pub async fn bulk<P: Put, T: Take>(
     let took = begin.elapsed();
     ensure!(counted == bytes, "{counted} of {bytes} bytes arrived");
     Ok(Sent { count: bytes, took })
+}
+
+/// Receives on a fresh stream what the server sends for that long. This end finishes after the
+/// other: a TCP socket that is half closed takes a slower way through the kernel.
+pub async fn bulk_down<P: Put, T: Take>(mut put: P, take: T, duration: Duration) -> Result<Sent> {
+    let mut head = vec![DOWN];
+    head.extend(u64::try_from(duration.as_micros())?.to_be_bytes());
+    let begin = Instant::now();
+    put.put(head.into()).await?;
+    put.flush().await?;
+    let count = drain(take).await?;
+    let took = begin.elapsed();
+    // The server's end of the stream says that this is all.
+    let is_whole = count > 0 && count.is_multiple_of(CHUNK as u64);
+    ensure!(is_whole, "{count} bytes came, which are no whole chunks");
+    put.finish().await?;
+    Ok(Sent { count, took })
 }
 
 /// Sends and receives on a fresh stream for that long.
@@ -370,9 +395,45 @@ const MESSAGES_BUFFER: usize = 64 << 10;
 
 const BULK: u8 = b'b';
 const SLICES: u8 = b's';
+const DOWN: u8 = b'd';
 const BOTH: u8 = b'2';
 const ECHO: u8 = b'e';
 const ECHO_BY_TASKS: u8 = b't';
 const REQUEST: u8 = b'r';
 const MESSAGES: u8 = b'm';
 const STREAMS: u8 = b'n';
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_server_sends_is_counted_to_its_end() {
+        let (client, server) = duplex(CHUNK);
+        let (put, take) = split(server);
+        let served = tokio::spawn(serve(put, take));
+        let (put, take) = split(client);
+
+        let sent = bulk_down(put, take, Duration::from_millis(5)).await.unwrap();
+
+        assert!(sent.count > 0 && sent.count.is_multiple_of(CHUNK as u64));
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_server_ends_within_a_chunk_is_refused() {
+        let (client, server) = duplex(CHUNK);
+        tokio::spawn(async move {
+            let (mut put, _take) = split(server);
+            put.put(Bytes::from(chunk(CHUNK + 1))).await?;
+            put.finish().await
+        });
+        let (put, take) = split(client);
+
+        let refused = bulk_down(put, take, Duration::from_millis(5)).await.unwrap_err();
+
+        assert!(refused.to_string().contains("no whole chunks"), "{refused}");
+    }
+}

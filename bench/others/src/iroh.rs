@@ -100,6 +100,7 @@ impl Iroh {
 impl Client for Iroh {
     const CASES: &'static [Case] = &[
         Case::Bulk,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::Request,

@@ -45,9 +45,10 @@ fn configuration() -> Vec<String> {
         format!("tonic {}, hyper {}, h2 {}", version("tonic"), version("hyper"), version("h2")),
         "TLS 1.3 by rustls and aws-lc-rs, AES-256-GCM first, server authentication".to_owned(),
         format!(
-            "TCP_NODELAY, windows of {} MiB for streams and connection; messages as they are, \
-             without Protobuf",
-            WINDOW >> 20
+            "TCP_NODELAY, windows of {} MiB a stream and {} MiB a connection; messages as they \
+             are, without Protobuf",
+            STREAM_WINDOW >> 20,
+            CONNECTION_WINDOW >> 20
         ),
         "requests: unary calls on one channel".to_owned(),
     ]
@@ -61,8 +62,8 @@ pub(crate) async fn serve(announce: impl FnOnce(&str)) -> Result<()> {
     let identity = Identity::from_pem(certificate, key);
     Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity))?
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .add_service(EchoService)
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
@@ -78,8 +79,8 @@ impl Tonic {
         let channel = Channel::from_shared(format!("https://127.0.0.1:{port}"))?
             .tls_config(tls)?
             .tcp_nodelay(true)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .connect()
             .await?;
         Ok(Self { channel })
@@ -196,5 +197,6 @@ impl codec::Decoder for Codec {
 
 const PATH: &str = "/bench.Echo/Echo";
 const COUNT: &str = "/bench.Echo/Count";
-/// As much as ours for a stream.
-const WINDOW: u32 = 16 << 20;
+/// As much as ours.
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;

@@ -23,7 +23,7 @@ use frame::{Case, Client, Echo, LETTER, Message, NoStream, Sent, streams};
 use rcgen::PKCS_ED25519;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     task::spawn_blocking,
     time::{sleep, timeout},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Zenoh {
     many: Querier<'static>,
     /// Bytes that came from the server.
     received: Arc<AtomicU64>,
+    /// How many it sent, each time that it has sent all.
+    done: Mutex<mpsc::Receiver<u64>>,
     has_tls: bool,
 }
 
@@ -54,13 +56,11 @@ struct Contact {
     certificate: Option<String>,
 }
 
-/// What came under the keys, and what the server sent.
+/// What came to the server.
 #[derive(Default)]
 struct Counts {
     bytes: AtomicU64,
     messages: AtomicU64,
-    sent: AtomicU64,
-    sending: AtomicU64,
 }
 
 fn configuration(has_tls: bool) -> Vec<String> {
@@ -131,18 +131,19 @@ async fn answer(session: &Session, counts: Arc<Counts>) -> Result<()> {
         session.declare_queryable(key).callback(echo).background().await.map_err(failed)?;
     }
     let down = Arc::new(publisher(session, DOWN, false).await?);
+    let done = Arc::new(publisher(session, DONE, true).await?);
     let control = move |query: Query| {
         let asked = query.payload().map(|payload| payload.to_bytes().to_vec()).unwrap_or_default();
         if let Ok(micros) = asked.as_slice().try_into().map(u64::from_be_bytes) {
-            let (down, counts) = (Arc::clone(&down), Arc::clone(&counts));
-            counts.sending.store(1, Ordering::SeqCst);
+            let (down, done) = (Arc::clone(&down), Arc::clone(&done));
             std::thread::spawn(move || {
                 let sent = send(&down, PAYLOAD, Duration::from_micros(micros)).unwrap_or(0);
-                counts.sent.fetch_add(sent * PAYLOAD as u64, Ordering::SeqCst);
-                counts.sending.store(0, Ordering::SeqCst);
+                let bytes = sent * PAYLOAD as u64;
+                // Who asked may be gone.
+                let _ = done.put(bytes.to_be_bytes().to_vec()).wait();
             });
         }
-        let now = [&counts.bytes, &counts.messages, &counts.sent, &counts.sending];
+        let now = [&counts.bytes, &counts.messages];
         let now: Vec<u8> =
             now.iter().flat_map(|count| count.load(Ordering::SeqCst).to_be_bytes()).collect();
         let _ = query.reply(query.key_expr(), now).express(true).wait();
@@ -164,10 +165,19 @@ impl Zenoh {
             seen.fetch_add(sample.payload().len() as u64, Ordering::Relaxed);
         };
         session.declare_subscriber(DOWN).callback(count).background().await.map_err(failed)?;
+        let (sender, done) = mpsc::channel(16);
+        let end = move |sample: ::zenoh::sample::Sample| {
+            if let Ok(bytes) = <[u8; 8]>::try_from(&sample.payload().to_bytes()[..]) {
+                // Each is waited for before the server is asked for more.
+                let _ = sender.try_send(u64::from_be_bytes(bytes));
+            }
+        };
+        session.declare_subscriber(DONE).callback(end).background().await.map_err(failed)?;
+        let done = Mutex::new(done);
         let single = querier(&session, SINGLE, true).await?;
         let many = querier(&session, MANY, false).await?;
         let has_tls = contact.certificate.is_some();
-        let client = Self { session, single, many, received, has_tls };
+        let client = Self { session, single, many, received, done, has_tls };
         // What the server declares has to arrive first.
         let begin = Instant::now();
         while client.counts(&[]).await.is_err() {
@@ -177,8 +187,9 @@ impl Zenoh {
         Ok(client)
     }
 
-    /// Bytes and messages the server has counted, what it sent, and whether it still sends.
-    async fn counts(&self, payload: &[u8]) -> Result<[u64; 4]> {
+    /// Bytes and messages the server has counted. With a payload it also sends for so many
+    /// microseconds.
+    async fn counts(&self, payload: &[u8]) -> Result<[u64; 2]> {
         let replies = self.session.get(CONTROL).payload(payload).target(QueryTarget::BestMatching);
         let replies = replies.express(true).await.map_err(failed)?;
         let reply = timeout(PATIENCE, replies.recv_async()).await?.map_err(failed)?;
@@ -200,6 +211,29 @@ impl Zenoh {
         Ok(sent)
     }
 
+    /// Has the server send for that long; tells the bytes that came from it before.
+    async fn begin_down(&self, duration: Duration) -> Result<u64> {
+        let before = self.received.load(Ordering::SeqCst);
+        let micros = u64::try_from(duration.as_micros())?;
+        self.counts(&micros.to_be_bytes()).await?;
+        Ok(before)
+    }
+
+    /// Waits until all has come that the server sends since then, and tells how much. Asks for
+    /// nothing meanwhile: over TLS a session of which both ends are busy may break.
+    async fn end_down(&self, before: u64, duration: Duration) -> Result<u64> {
+        let mut done = self.done.lock().await;
+        let ended = timeout(duration + PATIENCE, done.recv()).await;
+        let sent = ended.context("the server does not end")?.context("the session ended")?;
+        ensure!(sent > 0, "the server could not send");
+        let begin = Instant::now();
+        while self.received.load(Ordering::SeqCst) - before < sent {
+            ensure!(begin.elapsed() < PATIENCE, "the server's bytes do not arrive");
+            tokio::task::yield_now().await;
+        }
+        Ok(sent)
+    }
+
     async fn ask(querier: &Querier<'static>, message: Message) -> Result<Message> {
         let replies = querier.get().payload(message.to_vec()).await.map_err(failed)?;
         let reply = replies.recv_async().await.map_err(failed)?;
@@ -211,6 +245,7 @@ impl Zenoh {
 impl Client for Zenoh {
     const CASES: &'static [Case] = &[
         Case::Bulk,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::Request,
@@ -228,22 +263,18 @@ impl Client for Zenoh {
         Ok(Sent { count: sent * PAYLOAD as u64, took: begin.elapsed() })
     }
 
-    async fn bulk_both(&self, duration: Duration) -> Result<Sent> {
-        let received_before = self.received.load(Ordering::SeqCst);
-        let micros = u64::try_from(duration.as_micros())?;
+    async fn bulk_down(&self, duration: Duration) -> Result<Sent> {
         let begin = Instant::now();
-        let sent_before = self.counts(&micros.to_be_bytes()).await?[2];
+        let before = self.begin_down(duration).await?;
+        let count = self.end_down(before, duration).await?;
+        Ok(Sent { count, took: begin.elapsed() })
+    }
+
+    async fn bulk_both(&self, duration: Duration) -> Result<Sent> {
+        let begin = Instant::now();
+        let before = self.begin_down(duration).await?;
         let sent = self.put(PAYLOAD, duration).await?;
-        let down = loop {
-            let [_, _, down, sending] = self.counts(&[]).await?;
-            if sending == 0 {
-                break down - sent_before;
-            }
-        };
-        while self.received.load(Ordering::SeqCst) - received_before < down {
-            ensure!(begin.elapsed() < duration + PATIENCE, "the server's bytes do not arrive");
-            tokio::task::yield_now().await;
-        }
+        let down = self.end_down(before, duration).await?;
         Ok(Sent { count: sent * PAYLOAD as u64 + down, took: begin.elapsed() })
     }
 
@@ -352,6 +383,8 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 
 const UP: &str = "bench/up";
 const DOWN: &str = "bench/down";
+/// Tells how much was sent on the way down, behind all of it.
+const DONE: &str = "bench/done";
 const PING: &str = "bench/ping";
 const PONG: &str = "bench/pong";
 const SINGLE: &str = "bench/single";

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,8 @@ pub(super) struct Netcom {
     connection: Connection,
     /// A node for each lane of handshakes, since two nodes have but one session.
     lanes: [OnceCell<Node>; HANDSHAKES],
+    /// Nodes that have no session yet.
+    ready: Mutex<Vec<Node>>,
 }
 
 /// The sending half of a stream.
@@ -46,7 +49,9 @@ pub(super) fn configuration(peer: Peer) -> Vec<String> {
         "handshakes: connect, request, close, with a node for each of those at a time; close waits \
          until the other end has seen it"
             .to_owned(),
-        "idle: as many client nodes in one process, since two nodes share one session".to_owned(),
+        "idle: a client node for each session, all in one process, since two nodes share one \
+         session"
+            .to_owned(),
     ]
 }
 
@@ -99,7 +104,8 @@ impl Netcom {
         let server: Target = contact.parse()?;
         let node = client().await?;
         let connection = node.connect(server.clone()).await?;
-        Ok(Self { server, _node: node, connection, lanes: Default::default() })
+        let (lanes, ready) = Default::default();
+        Ok(Self { server, _node: node, connection, lanes, ready })
     }
 
     async fn session_of(&self, node: &Node) -> Result<Connection> {
@@ -115,6 +121,7 @@ impl Client for Netcom {
     const CASES: &'static [Case] = &[
         Case::Bulk,
         Case::BulkSlices,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::Request,
@@ -169,8 +176,20 @@ impl Client for Netcom {
         Ok(())
     }
 
+    async fn prepare(&self, sessions: usize) -> Result<()> {
+        for _ in 0..sessions {
+            let node = client().await?;
+            self.ready.lock().expect(UNPOISONED).push(node);
+        }
+        Ok(())
+    }
+
     async fn session(&self) -> Result<Box<dyn Any + Send>> {
-        let node = client().await?;
+        let ready = self.ready.lock().expect(UNPOISONED).pop();
+        let node = match ready {
+            Some(node) => node,
+            None => client().await?,
+        };
         let connection = self.session_of(&node).await?;
         Ok(Box::new((node, connection)))
     }
@@ -224,3 +243,5 @@ fn carrier(peer: Peer) -> &'static str {
         _ => "TCP with TLS 1.3, both ends authenticated",
     }
 }
+
+const UNPOISONED: &str = "nobody panics while it is locked";

@@ -51,8 +51,9 @@ impl Program {
 }
 
 /// The cases of peers that have programs of their own, which refuse any other.
-pub(super) const IROH: [Case; 10] = [
+pub(super) const IROH: [Case; 11] = [
     Case::Bulk,
+    Case::BulkDown,
     Case::BulkBoth,
     Case::RoundTrip,
     Case::Request,
@@ -63,10 +64,17 @@ pub(super) const IROH: [Case; 10] = [
     Case::Connect,
     Case::Idle,
 ];
-pub(super) const TENTACLE: [Case; 5] =
-    [Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::InFlight, Case::Messages];
-pub(super) const ZENOH: [Case; 6] =
-    [Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::Request, Case::InFlight, Case::Messages];
+pub(super) const TENTACLE: [Case; 6] =
+    [Case::Bulk, Case::BulkDown, Case::BulkBoth, Case::RoundTrip, Case::InFlight, Case::Messages];
+pub(super) const ZENOH: [Case; 7] = [
+    Case::Bulk,
+    Case::BulkDown,
+    Case::BulkBoth,
+    Case::RoundTrip,
+    Case::Request,
+    Case::InFlight,
+    Case::Messages,
+];
 pub(super) const TONIC: [Case; 2] = [Case::Request, Case::InFlight];
 
 /// What zenoh does over TLS when both ends send at once.

@@ -112,6 +112,7 @@ impl Quinn {
 impl Client for Quinn {
     const CASES: &'static [Case] = &[
         Case::Bulk,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::Request,

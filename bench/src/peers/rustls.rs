@@ -140,8 +140,14 @@ impl Tcp {
 }
 
 impl Client for Tcp {
-    const CASES: &'static [Case] =
-        &[Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::RoundTripInline, Case::Messages];
+    const CASES: &'static [Case] = &[
+        Case::Bulk,
+        Case::BulkDown,
+        Case::BulkBoth,
+        Case::RoundTrip,
+        Case::RoundTripInline,
+        Case::Messages,
+    ];
 
     type Put = streams::Slices<WriteHalf<TcpStream>>;
     type Take = streams::Slices<ReadHalf<TcpStream>>;
@@ -199,6 +205,7 @@ impl Tls {
 impl Client for Tls {
     const CASES: &'static [Case] = &[
         Case::Bulk,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::RoundTripInline,

@@ -50,6 +50,8 @@ pub(super) enum Figure {
     Cpu,
     /// Processor time of the client for each of many requests in flight.
     ClientCpu,
+    /// Memory of the client for each idle session.
+    ClientIdle,
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +135,7 @@ impl Figure {
             Self::Of(case) => case.title(),
             Self::Cpu => "CPU s a GiB",
             Self::ClientCpu => "client's CPU a request, 100 in flight",
+            Self::ClientIdle => "idle session, client",
         }
     }
 
@@ -141,6 +144,7 @@ impl Figure {
             Self::Of(case) => case.unit(),
             Self::Cpu => "s",
             Self::ClientCpu => "µs",
+            Self::ClientIdle => Case::Idle.unit(),
         }
     }
 
@@ -150,6 +154,7 @@ impl Figure {
             Self::Of(case) => case,
             Self::Cpu => Case::Bulk,
             Self::ClientCpu => Case::InFlight100,
+            Self::ClientIdle => Case::Idle,
         }
     }
 
@@ -159,6 +164,7 @@ impl Figure {
             Self::Of(_) => CaseReport::values(found),
             Self::Cpu => found.cpu_per_gibibyte().unwrap_or_default(),
             Self::ClientCpu => found.client_cpu_each().unwrap_or_default(),
+            Self::ClientIdle => found.client().unwrap_or_default(),
         }
     }
 }
@@ -223,6 +229,24 @@ mod tests {
         assert_eq!(judge(24.0), Verdict::Met);
         assert_eq!(judge(25.0), Verdict::Missed);
         assert_eq!(judge(12.0), Verdict::Met);
+    }
+
+    #[test]
+    fn idle_sessions_are_judged_at_each_end_by_its_own_memory() {
+        let of = |peer, server, client| {
+            let mut report = report(peer, Case::Idle, &[(1, server)]);
+            for case in report.cases.values_mut() {
+                case.rounds[0].measurement.client = Some(client);
+            }
+            report
+        };
+
+        let peers = [of(Peer::NetcomTcp, 12.0, 30.0), of(Peer::Rustls, 10.0, 20.0)];
+        let lines = lines(&peers, &[Case::Idle]);
+
+        let judged: Vec<_> = lines.iter().map(|line| (line.figure, line.verdict)).collect();
+        assert_eq!(judged, [(Some(12.0), Verdict::Met), (Some(30.0), Verdict::Missed)]);
+        assert_eq!(lines[1].ratio.map(|ratio| ratio.median), Some(1.5));
     }
 
     #[test]

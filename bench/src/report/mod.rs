@@ -249,10 +249,9 @@ impl CaseReport {
     }
 
     /// What the client's end takes, where both are told.
-    fn client(&self) -> Option<Spread> {
-        let rounds: Option<Vec<f64>> =
-            self.rounds.iter().map(|round| round.measurement.client).collect();
-        rounds.map(Spread::of)
+    fn client(&self) -> Option<ByRound> {
+        let each = |round: &Round| Some((round.round, round.measurement.client?));
+        self.rounds.iter().map(each).collect()
     }
 }
 

@@ -107,6 +107,7 @@ fn figures(peers: &[PeerReport], group: &[Case]) -> Vec<Vec<String>> {
         let cpu = cpu.map(|rounds| Spread::of(rounds.into_values()));
         row.extend(has_cpu.then(|| or_nothing(cpu, 2)));
         let client = peer.cases.get(&Case::Idle).and_then(CaseReport::client);
+        let client = client.map(|rounds| Spread::of(rounds.into_values()));
         row.extend(has_idle.then(|| or_nothing(client, 0)));
         let requests = peer.cases.get(&Case::InFlight100);
         let cpu = requests.and_then(CaseReport::client_cpu_each);
@@ -198,7 +199,14 @@ fn grid(rows: &[Vec<String>]) -> String {
 
 /// Tables that are not too wide.
 const GROUPS: [&[Case]; 3] = [
-    &[Case::Bulk, Case::BulkSlices, Case::BulkBoth, Case::Streams20, Case::Streams2000],
+    &[
+        Case::Bulk,
+        Case::BulkSlices,
+        Case::BulkDown,
+        Case::BulkBoth,
+        Case::Streams20,
+        Case::Streams2000,
+    ],
     &[
         Case::RoundTrip,
         Case::RoundTripInline,

@@ -8,10 +8,10 @@ use crate::peers::Peer;
 pub(super) fn all() -> Vec<Wish> {
     use Bound::{AtLeast, AtMost, Itself, Nothing};
     use Case::{
-        Bulk, BulkBoth, BulkSlices, Connect, Idle, InFlight, InFlight100, Messages, Request,
-        RoundTrip, RoundTripInline, Streams20, Streams2000,
+        Bulk, BulkBoth, BulkDown, BulkSlices, Connect, Idle, InFlight, InFlight100, Messages,
+        Request, RoundTrip, RoundTripInline, Streams20, Streams2000,
     };
-    use Figure::{ClientCpu, Cpu, Of};
+    use Figure::{ClientCpu, ClientIdle, Cpu, Of};
     use Peer::{
         Iroh, Libp2pNoise, Libp2pQuic, Libp2pTls, NetcomQuic, NetcomTcp, PythonGrpc, PythonLibp2p,
         PythonNetcom, Quinn, Rustls, Tentacle, Tonic, ZenohTcp,
@@ -29,6 +29,14 @@ pub(super) fn all() -> Vec<Wish> {
         line(NetcomQuic, Bulk, AtLeast(0.95), Quinn),
         line(NetcomQuic, Bulk, AtLeast(1.1), Iroh),
         line(NetcomQuic, Bulk, AtLeast(1.4), Libp2pQuic),
+        line(NetcomTcp, BulkDown, AtLeast(0.85), Rustls),
+        line(NetcomTcp, BulkDown, AtLeast(3.0), Libp2pTls),
+        line(NetcomTcp, BulkDown, AtLeast(2.0), Iroh),
+        line(NetcomTcp, BulkDown, AtLeast(1.8), Tentacle),
+        line(NetcomTcp, BulkDown, AtLeast(1.0), ZenohTcp),
+        line(NetcomQuic, BulkDown, AtLeast(0.95), Quinn),
+        line(NetcomQuic, BulkDown, AtLeast(1.1), Iroh),
+        line(NetcomQuic, BulkDown, AtLeast(1.4), Libp2pQuic),
         line(NetcomTcp, RoundTrip, AtMost(1.15), Rustls),
         Wish::new((NetcomTcp, Of(RoundTrip)), Nothing, (Rustls, Of(RoundTripInline))),
         Wish::new((NetcomTcp, Of(Request)), AtMost(1.3), (NetcomTcp, Of(RoundTrip))),
@@ -47,6 +55,8 @@ pub(super) fn all() -> Vec<Wish> {
         Wish::new((NetcomTcp, Cpu), AtMost(1.25), (Rustls, Cpu)),
         line(NetcomTcp, Idle, AtMost(1.25), Rustls).or_at_most(24.0),
         line(NetcomQuic, Idle, AtMost(1.25), Quinn).or_at_most(64.0),
+        Wish::new((NetcomTcp, ClientIdle), AtMost(1.25), (Rustls, ClientIdle)).or_at_most(24.0),
+        Wish::new((NetcomQuic, ClientIdle), AtMost(1.25), (Quinn, ClientIdle)).or_at_most(64.0),
         // The rate of requests one after the other is one by their latency.
         line(PythonNetcom, Bulk, AtLeast(0.6), NetcomTcp),
         line(PythonNetcom, Request, AtMost(1.0 / 0.4), NetcomTcp),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use frame::{CHUNK, Case, Client, Echo, LETTER, Message, NoStream, Sent};
 use tentacle::{
@@ -23,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::node::{self, BOTH, COUNTS, DATA, ECHO, Sender};
+use crate::node::{self, COUNTS, DATA, ECHO, MAX_PENDING, SEND, Sender, WINDOW};
 
 /// A connected client.
 pub(crate) struct Tentacle {
@@ -110,6 +110,30 @@ impl Tentacle {
         counts.recv().await.context("the session ended")
     }
 
+    /// Has the server send for that long; tells what came from it and what it sent before.
+    async fn begin_down(&self, duration: Duration) -> Result<[u64; 2]> {
+        let received = self.shared.received.load(Ordering::SeqCst);
+        let [_, _, sent, _] = self.counts().await?;
+        let micros = u64::try_from(duration.as_micros())?;
+        self.sender.send(node::message(SEND, &[micros])).await?;
+        Ok([received, sent])
+    }
+
+    /// Waits until all has come that the server sends since then, and tells how much.
+    async fn end_down(&self, [received, sent]: [u64; 2]) -> Result<u64> {
+        let down = loop {
+            let [_, _, now, sending] = self.counts().await?;
+            if sending == 0 {
+                break now - sent;
+            }
+        };
+        ensure!(down > 0, "the server could not send");
+        while self.shared.received.load(Ordering::SeqCst) - received < down {
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(down)
+    }
+
     /// Sends for that long and waits until the server has counted all of it; tells how many.
     async fn put(&self, size: usize, duration: Duration) -> Result<u64> {
         let [before, ..] = self.counts().await?;
@@ -120,8 +144,14 @@ impl Tentacle {
 }
 
 impl Client for Tentacle {
-    const CASES: &'static [Case] =
-        &[Case::Bulk, Case::BulkBoth, Case::RoundTrip, Case::InFlight, Case::Messages];
+    const CASES: &'static [Case] = &[
+        Case::Bulk,
+        Case::BulkDown,
+        Case::BulkBoth,
+        Case::RoundTrip,
+        Case::InFlight,
+        Case::Messages,
+    ];
 
     type Put = NoStream;
     type Take = NoStream;
@@ -133,22 +163,20 @@ impl Client for Tentacle {
         Ok(Sent { count: sent * CHUNK as u64, took: begin.elapsed() })
     }
 
-    async fn bulk_both(&self, duration: Duration) -> Result<Sent> {
-        let received_before = self.shared.received.load(Ordering::SeqCst);
-        let [_, _, sent_before, _] = self.counts().await?;
+    async fn bulk_down(&self, duration: Duration) -> Result<Sent> {
         let begin = Instant::now();
-        let micros = u64::try_from(duration.as_micros())?;
-        self.sender.send(node::message(BOTH, &[micros])).await?;
+        let before = self.begin_down(duration).await?;
+        // Until then there is nothing to ask.
+        sleep(duration).await;
+        let count = self.end_down(before).await?;
+        Ok(Sent { count, took: begin.elapsed() })
+    }
+
+    async fn bulk_both(&self, duration: Duration) -> Result<Sent> {
+        let begin = Instant::now();
+        let before = self.begin_down(duration).await?;
         let sent = self.put(CHUNK, duration).await?;
-        let down = loop {
-            let [_, _, down, sending] = self.counts().await?;
-            if sending == 0 {
-                break down - sent_before;
-            }
-        };
-        while self.shared.received.load(Ordering::SeqCst) - received_before < down {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let down = self.end_down(before).await?;
         Ok(Sent { count: sent * CHUNK as u64 + down, took: begin.elapsed() })
     }
 
@@ -182,9 +210,11 @@ fn configuration() -> Vec<String> {
         format!("tentacle {tentacle}, secio {secio}, yamux {yamux}, over TCP with TCP_NODELAY"),
         "the cipher is not to be chosen: AES-128-GCM".to_owned(),
         format!(
-            "windows of 16 MiB; one stream: messages of {} KiB of one protocol; at most 16 MiB \
+            "windows of {} MiB; one stream: messages of {} KiB of one protocol; at most {} MiB \
              wait to be sent, since a session whose buffer is full is killed",
-            CHUNK >> 10
+            WINDOW >> 20,
+            CHUNK >> 10,
+            MAX_PENDING >> 20
         ),
         "in flight, for want of streams to open: messages with numbers, sent back by the other end"
             .to_owned(),

@@ -107,8 +107,10 @@ pub(crate) const ECHO: u8 = b'e';
 /// Asks for what was counted, or tells it.
 pub(crate) const COUNTS: u8 = b'c';
 /// Asks for data for so many microseconds.
-pub(crate) const BOTH: u8 = b'2';
-/// As much as ours for a stream.
-const WINDOW: u32 = 16 << 20;
-const BUFFER: usize = 96 << 20;
-const MAX_PENDING: usize = 16 << 20;
+pub(crate) const SEND: u8 = b's';
+/// As much as ours for a session: one stream carries all of the protocol.
+pub(crate) const WINDOW: u32 = 64 << 20;
+/// tentacle lets a stream hold back as many messages as windows fit in here, and one.
+const BUFFER: usize = 6 * WINDOW as usize;
+/// Less than the buffer, and enough to keep the stream busy.
+pub(crate) const MAX_PENDING: usize = 16 << 20;

@@ -17,7 +17,7 @@ use tentacle::{
     traits::ServiceProtocol,
 };
 
-use crate::node::{self, BOTH, COUNTS, DATA, ECHO, Sender};
+use crate::node::{self, COUNTS, DATA, ECHO, SEND, Sender};
 
 /// Counts, answers, and sends when it is asked to.
 #[derive(Default)]
@@ -51,12 +51,13 @@ impl ServiceProtocol for Server {
                 let _ = context.send_message(data).await;
             }
             Some(&COUNTS) => {
-                let sent = self.sent.load(Ordering::SeqCst);
+                // In this order: what is told of the end belongs to it.
                 let sending = self.sending.load(Ordering::SeqCst);
+                let sent = self.sent.load(Ordering::SeqCst);
                 let counts = node::message(COUNTS, &[self.messages, self.bytes, sent, sending]);
                 let _ = context.send_message(counts).await;
             }
-            Some(&BOTH) => {
+            Some(&SEND) => {
                 let Ok([micros]) = node::numbers(&data[1..]) else { return };
                 let session = context.session.clone();
                 let sender = Sender { control: context.control().clone(), session };

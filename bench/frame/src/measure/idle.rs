@@ -24,6 +24,7 @@ pub(super) async fn measure<C: Client>(
     let unknown = "the system does not tell the memory of processes";
     // The first sessions also pay for what all share.
     let mut sessions = open(client, HANDSHAKES).await?;
+    client.prepare(plan.sessions).await?;
     let before = memory::settled(pids).await.context(unknown)?;
     sessions.extend(open(client, plan.sessions).await?);
     let after = memory::settled(pids).await.context(unknown)?;

@@ -26,8 +26,7 @@ pub(super) async fn measure<C: Client>(
     run(client, case, plan.warm_up).await?;
     let before = cpu::seconds_with(server);
     let own = cpu::seconds_of(process::id());
-    let duration = if case == Case::Bulk { plan.bulk } else { plan.rate };
-    let Sent { count, took } = run(client, case, duration).await?;
+    let Sent { count, took } = run(client, case, plan.counted(case)).await?;
     let cpu_seconds = since(before, server);
     let own = own.and_then(|own| Some(cpu::seconds_of(process::id())? - own));
     let client_cpu_seconds = own.filter(|_| case == Case::InFlight100);
@@ -37,6 +36,7 @@ pub(super) async fn measure<C: Client>(
 
 async fn run<C: Client>(client: &Arc<C>, case: Case, duration: Duration) -> Result<Sent> {
     match case {
+        Case::BulkDown => client.bulk_down(duration).await,
         Case::BulkBoth => client.bulk_both(duration).await,
         Case::Messages => client.messages(duration).await,
         Case::Streams20 => client.many(20, duration).await,

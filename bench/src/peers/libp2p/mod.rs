@@ -130,6 +130,7 @@ impl Libp2p {
 impl Client for Libp2p {
     const CASES: &'static [Case] = &[
         Case::Bulk,
+        Case::BulkDown,
         Case::BulkBoth,
         Case::RoundTrip,
         Case::Request,
