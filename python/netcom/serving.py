@@ -121,7 +121,7 @@ def starting_streams(
     return start
 
 
-def _check(handler: object) -> None:
+def _check(handler: Any) -> None:
     if not callable(handler):
         message = f"a handler is an async function, not {type(handler).__name__}"
         raise TypeError(message)

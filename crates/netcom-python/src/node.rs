@@ -62,10 +62,8 @@ impl Kind {
     fn may_be(self, target: &Target) -> bool {
         match target {
             Target::NetId(_) | Target::Dotted(_) => matches!(self, Self::Entity),
-            Target::PeerId(_) | Target::Ticket(_) | Target::Address(..) => {
-                matches!(self, Self::Node)
-            }
             Target::Petname(_) => true,
+            _ => matches!(self, Self::Node),
         }
     }
 
