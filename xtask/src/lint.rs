@@ -187,7 +187,8 @@ fn threat_findings(root: &Path, path: &str, text: &str, code: &str) -> Vec<Findi
     findings
 }
 
-/// Each crate is under the workspace's lints, and each shared dependency has a user.
+/// Each crate is under the workspace's lints, each shared dependency has a user, and release builds
+/// check arithmetic: a peer's number that overflows must not become another one.
 fn manifest_findings(manifests: &[(String, String)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let members = || manifests.iter().filter(|(path, _)| is_member(path));
@@ -199,6 +200,10 @@ fn manifest_findings(manifests: &[(String, String)]) -> Vec<Finding> {
     let Some((path, text)) = manifests.iter().find(|(path, _)| path == "Cargo.toml") else {
         return findings;
     };
+    if !section(text, "[profile.release]").any(|(_, line)| line == "overflow-checks = true") {
+        let rule = "without `overflow-checks = true` in [profile.release]";
+        findings.push(Finding::new(path, 0, rule));
+    }
     for (line, name) in shared_dependencies(text).filter(|(_, name)| is_foreign(name)) {
         let used = members().any(|(_, text)| {
             text.lines().any(|line| {
@@ -290,13 +295,17 @@ fn rows(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
 
 /// The names in `[workspace.dependencies]`, with their line numbers.
 fn shared_dependencies(manifest: &str) -> impl Iterator<Item = (usize, &str)> {
-    manifest
-        .lines()
-        .enumerate()
-        .skip_while(|(_, line)| *line != "[workspace.dependencies]")
+    section(manifest, "[workspace.dependencies]")
+        .filter_map(|(number, line)| Some((number, line.split_once(" = ")?.0)))
+}
+
+/// The lines of a section of a manifest, with their numbers.
+fn section<'a>(manifest: &'a str, head: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let numbered = (1..).zip(manifest.lines());
+    numbered
+        .skip_while(move |(_, line)| *line != head)
         .skip(1)
         .take_while(|(_, line)| !line.starts_with('['))
-        .filter_map(|(index, line)| Some((index + 1, line.split_once(" = ")?.0)))
 }
 
 /// Whether a line names a file under one of the folders that only one machine has.
@@ -401,7 +410,8 @@ mod tests {
 
     #[test]
     fn a_crate_outside_the_lints_and_an_unused_dependency_are_found() {
-        let root = "[workspace.dependencies]\nbytes = \"1\"\nfs4 = \"1\"\n\n[profile.dev]\na = 1\n";
+        let root = "[workspace.dependencies]\nbytes = \"1\"\nfs4 = \"1\"\n\n\
+            [profile.release]\noverflow-checks = true\n";
         let member = "[dependencies]\nbytes.workspace = true\n";
         let manifests = [
             ("Cargo.toml".to_owned(), root.to_owned()),
@@ -422,6 +432,23 @@ mod tests {
                 Finding::new("d", 4, "gone is not a dependency")
             ]
         );
+    }
+
+    #[test]
+    fn a_release_build_without_overflow_checks_is_found() {
+        let missing =
+            |manifest: &str| manifest_findings(&[("Cargo.toml".to_owned(), manifest.to_owned())]);
+        let rule = "without `overflow-checks = true` in [profile.release]";
+        for manifest in [
+            "[profile.dev]\noverflow-checks = true\n\n[profile.release]\nlto = \"thin\"\n",
+            "[profile.release]\noverflow-checks = false\n",
+            "[profile.release]\nlto = \"thin\"\n\n[profile.bench]\noverflow-checks = true\n",
+            "",
+        ] {
+            assert_eq!(missing(manifest), [Finding::new("Cargo.toml", 0, rule)], "{manifest}");
+        }
+        let kept = "[profile.release]\nlto = \"thin\"\noverflow-checks = true\n";
+        assert_eq!(missing(kept), []);
     }
 
     #[test]

@@ -104,12 +104,36 @@ const LINES: &[Line] = &[
         ],
     },
     Line {
+        name: "R-16",
+        about: "one greedy stream beside 99 polite ones, and equal streams beside each other",
+        package: "netcom-lab",
+        target: "nodes",
+        tests: FAIRNESS,
+        environment: &[("NETCOM_SECONDS", "20")],
+    },
+    Line {
         name: "R-17",
         about: "a node in 256 MiB sheds three times the load it has room for, and recovers",
         package: "netcom-lab",
         target: "floods",
         tests: &["memory::three_times_the_load_is_shed_by_name_and_leaves_no_trace"],
         environment: &[("NETCOM_SESSIONS", "400")],
+    },
+    Line {
+        name: "R-18",
+        about: "1,000 random networks on virtual time, each twice: the traces are the same",
+        package: "netcom-lab",
+        target: "simulation",
+        tests: &["the_same_seed_gives_the_same_trace"],
+        environment: &[("NETCOM_TWICE", "1000")],
+    },
+    Line {
+        name: "T-15",
+        about: "a million forged and repeated packets between the packets of a QUIC link",
+        package: "netcom",
+        target: "threats",
+        tests: &["quic::t_15_forged_and_repeated_packets_move_no_state"],
+        environment: &[("NETCOM_LONG_TESTS", "1")],
     },
     Line {
         name: "T-20",
@@ -119,6 +143,20 @@ const LINES: &[Line] = &[
         tests: &["t_20_how_long_keys_are_compared_tells_nothing_of_them"],
         environment: &[("NETCOM_SAMPLES", "1000000")],
     },
+    Line {
+        name: "T-28",
+        about: "two nodes with one key make requests beside each other for a minute",
+        package: "netcom",
+        target: "threats",
+        tests: &["identity::t_28_two_nodes_with_one_key_do_not_chase_each_other_away"],
+        environment: &[("NETCOM_LONG_TESTS", "1")],
+    },
+];
+
+/// The tests of a line and of a scenario.
+const FAIRNESS: &[&str] = &[
+    "fairness::a_greedy_stream_leaves_ninety_nine_polite_ones_their_turns",
+    "fairness::equal_streams_share_a_link_equally",
 ];
 
 const SCENARIOS: &[Line] = &[
@@ -163,10 +201,7 @@ const SCENARIOS: &[Line] = &[
         about: "one greedy stream beside 99 polite ones, and equal streams beside each other",
         package: "netcom-lab",
         target: "nodes",
-        tests: &[
-            "fairness::a_greedy_stream_leaves_ninety_nine_polite_ones_their_turns",
-            "fairness::equal_streams_share_a_link_equally",
-        ],
+        tests: FAIRNESS,
         environment: &[("NETCOM_SECONDS", "20")],
     },
     Line {
