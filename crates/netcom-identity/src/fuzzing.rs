@@ -1,5 +1,6 @@
-//! What the fuzz targets run. A violated rule panics, which is what a fuzzer looks for; nothing
-//! else calls this. Each function tells whether the input was accepted.
+//! What the fuzz targets run, and the test with others' vectors. A violated rule panics, which is
+//! what a fuzzer looks for; nothing else calls this. Each function tells whether the input was
+//! accepted.
 //!
 //! No fuzzer guesses a signature or a checksum, so where an input falls short of nothing else, it
 //! is completed and read again: what lies behind the signature is run too.
@@ -10,10 +11,11 @@ use prost::Message as _;
 
 use crate::{
     DirectorySuffixes, DomainName, DottedName, Enrollment, EnrollmentError, EntityDocument,
-    EntityDocumentError, MAX_ENROLLMENT_BYTES, MAX_ENTITY_BYTES, MAX_LABEL_BYTES, MAX_RECORD_BYTES,
-    MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError, PeerId, Petname,
-    PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket, UnixTime, address,
-    certificate, directory, enrollment, entity, parse_peer_id, peer_id_from_bytes,
+    EntityDocumentError, KeyType, MAX_ENROLLMENT_BYTES, MAX_ENTITY_BYTES, MAX_LABEL_BYTES,
+    MAX_RECORD_BYTES, MAX_REPRESENTATION_BYTES, Multiaddr, NetId, NodeRecord, NodeRecordError,
+    PeerId, Petname, PublicKey, Representation, RepresentationError, SecretKey, Target, Ticket,
+    UnixTime, address, certificate, directory, enrollment, entity, parse_peer_id,
+    peer_id_from_bytes,
     proto::{
         self, SignedDirectoryEntry, SignedEnrollment, SignedEntityDocument, SignedNodeRecord,
         SignedStatement, Statement,
@@ -245,6 +247,14 @@ pub fn key(input: &[u8]) -> bool {
         assert_eq!(parse_peer_id(&peer.to_string()).as_ref(), Ok(peer));
     }
     public.is_ok() || netid.is_ok() || peer.is_ok()
+}
+
+/// Whether `key` is an Ed25519 key that is taken, and its holder signed exactly these bytes: so
+/// others' vectors are judged, which know nothing of the contexts that our signatures are for.
+#[must_use]
+pub fn verifies(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    PublicKey::new(KeyType::Ed25519, key)
+        .is_ok_and(|key| key.verify_bare(message, signature).is_ok())
 }
 
 fn check_representation(chain: &Representation) {

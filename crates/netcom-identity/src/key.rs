@@ -276,7 +276,12 @@ impl PublicKey {
         self.verify_bare(&libp2p_tls_message(subject_public_key_info), signature)
     }
 
-    fn verify_bare(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    /// Checks a signature over exactly these bytes, whatever they are for.
+    pub(crate) fn verify_bare(
+        &self,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
         let Key::Ed25519(key) = &self.0 else {
             return Err(SignatureError::UnsupportedKey(self.key_type()));
         };

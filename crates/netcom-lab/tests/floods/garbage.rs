@@ -65,8 +65,9 @@ fn run(test: &str, flood: fn(&Plan, &Pair, &mut Victim)) {
     if victim::was_served(&Limits::default(), Appetite::Reads) {
         return;
     }
-    process::pin(OTHERS);
+    let is_pinned = process::pin(OTHERS);
     let plan = Plan::of_environment();
+    assert!(is_pinned || !plan.is_long, "each side has a processor of its own");
     with_pair(LinkSpec::new(DELAY), |pair| {
         strangers::settle(pair.left(), pair.right());
         let mut victim = Victim::start(pair.right(), test);
@@ -94,6 +95,7 @@ fn udp(plan: &Plan, pair: &Pair, victim: &mut Victim) {
         let flow = flow(&connection, victim, during).await;
         let (mut garbage, sent) = flooding.join().unwrap();
         flow.judge(plan, &format!("{sent} datagrams of garbage"));
+        plan.judge_rate(sent, plan.rate / 100 * 99);
         let before = pair.link().counters(Side::Left);
         let (count, begun) = (plan.datagrams, Instant::now());
         let flooding = tokio::task::spawn_blocking(move || (0..count).for_each(|_| garbage.send()));
@@ -123,6 +125,7 @@ fn tcp(plan: &Plan, pair: &Pair, victim: &mut Victim) {
         drop(calling);
         let calls = DONE.swap(0, Ordering::Relaxed);
         flow.judge(plan, &format!("{calls} connections of garbage"));
+        plan.judge_rate(calls, CALLS);
         let begun = Instant::now();
         let calling = pair.left().start(async move || {
             call(target, count, Duration::ZERO, &DONE).await;
@@ -246,6 +249,14 @@ impl Plan {
             is_long: seconds.is_some(),
         }
     }
+
+    /// Checks that what came beside the flow was a flood. A short run may share its processors
+    /// with others, and asks for a tenth.
+    fn judge_rate(&self, came: u64, per_second: u64) {
+        let due = per_second * self.during.as_secs();
+        let least = if self.is_long { due } else { due / 10 };
+        assert!(came >= least, "only {came} in {:?}, not {least}", self.during);
+    }
 }
 
 impl Flow {
@@ -279,3 +290,5 @@ const RATE: u64 = 12_500_000;
 const RECORDED: usize = 2000;
 /// Who garbage is said by at once.
 const CALLERS: usize = 256;
+/// Connections a second that are a flood; 3,800 were reached.
+const CALLS: u64 = 1000;

@@ -1,6 +1,10 @@
 //! A flood of handshakes that nobody means to finish (R-8).
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use netcom::Limits;
 use netcom_lab::{LinkSpec, Pair, Side, with_pair};
@@ -31,6 +35,8 @@ struct Outcome {
     sent: u64,
     arrived: u64,
     answered: u64,
+    /// The most handshakes that were half open at once.
+    half_open: u64,
     grown: u64,
 }
 
@@ -39,13 +45,14 @@ fn a_flood_of_handshakes_costs_sessions_nothing_and_keeps_nobody_out() {
     if victim::was_served(&Limits::default(), Appetite::Reads) {
         return;
     }
-    process::pin(OTHERS);
+    let is_pinned = process::pin(OTHERS);
     let plan = Plan::of_environment();
+    assert!(is_pinned || !plan.is_long, "each side has a processor of its own");
     with_pair(LinkSpec::new(DELAY), |pair| {
         strangers::settle(pair.left(), pair.right());
         let test = "handshakes::a_flood_of_handshakes_costs_sessions_nothing_and_keeps_nobody_out";
         let victim = Victim::start(pair.right(), test);
-        let outcome = pair.left().run(async || flood(&plan, pair, &victim).await);
+        let (outcome, victim) = pair.left().run(async || flood(&plan, pair, victim).await);
         outcome.print(&plan);
         outcome.judge(&plan);
         let ending = victim.stop();
@@ -54,27 +61,40 @@ fn a_flood_of_handshakes_costs_sessions_nothing_and_keeps_nobody_out() {
 }
 
 /// Measures honest peers alone, then beside the flood. Runs inside the left end.
-async fn flood(plan: &Plan, pair: &Pair, victim: &Victim) -> Outcome {
-    let ticket = &victim.ticket;
-    let established = Established::open(SESSIONS, ticket).await;
+async fn flood(plan: &Plan, pair: &Pair, victim: Victim) -> (Outcome, Victim) {
+    let ticket = victim.ticket.clone();
+    let established = Established::open(SESSIONS, &ticket).await;
     let idle = established.ask(plan.idle()).await;
     let before = (victim.resident(), pair.link().counters(Side::Right).packets);
-    let (first, door, rate) = (pair.link().counters(Side::Left), Door::of(ticket), plan.initials);
+    let (first, door, rate) = (pair.link().counters(Side::Left), Door::of(&ticket), plan.initials);
     let during = plan.during;
     let spoofing = thread::spawn(move || spoof(&door, rate, during));
     let lingering = pair.left().start({
         let (count, target) = (plan.half_open, SocketAddr::from(door.tcp));
         async move || strangers::linger(count, target).await
     });
+    let watching = thread::spawn(move || watch(victim, during));
     let (flooded, newcomers) =
-        tokio::join!(established.ask(during), newcomers(NEWCOMERS, during, ticket));
+        tokio::join!(established.ask(during), newcomers(NEWCOMERS, during, &ticket));
     drop(lingering);
     let sent = spoofing.join().unwrap();
+    let (victim, half_open) = watching.join().unwrap();
     let arrived = pair.link().counters(Side::Left).packets - first.packets;
     let answered = pair.link().counters(Side::Right).packets - before.1;
     let grown = victim.peak().saturating_sub(before.0);
     established.close().await;
-    Outcome { idle, flooded, newcomers, sent, arrived, answered, grown }
+    (Outcome { idle, flooded, newcomers, sent, arrived, answered, half_open, grown }, victim)
+}
+
+/// Asks the victim four times a second for so long how many handshakes are half open, and tells
+/// the most. On a thread of its own, since asking waits for the answer.
+fn watch(mut victim: Victim, during: Duration) -> (Victim, u64) {
+    let (begun, mut most) = (Instant::now(), 0);
+    while begun.elapsed() < during {
+        most = victim.ask("HALF_OPEN").max(most);
+        thread::sleep(Duration::from_millis(250));
+    }
+    (victim, most)
 }
 
 /// Sends first packets that all ask for another connection, each from somebody else. Tells how
@@ -106,13 +126,14 @@ impl Plan {
 impl Outcome {
     fn print(&self, plan: &Plan) {
         println!(
-            "{} first packets of QUIC in {:?} ({} packets in, {} out), {} half open; \
-             sessions idle: {}; flooded: {}, {} failed; newcomers: {}, {} failed; \
+            "{} first packets of QUIC in {:?} ({} packets in, {} out), at most {} half open of \
+             {} strangers; sessions idle: {}; flooded: {}, {} failed; newcomers: {}, {} failed; \
              {} KiB more memory",
             self.sent,
             plan.during,
             self.arrived,
             self.answered,
+            self.half_open,
             plan.half_open,
             self.idle.times,
             self.flooded.times,
@@ -137,6 +158,7 @@ impl Outcome {
         if plan.is_long {
             let (idle, flooded) = (self.idle.times.permille(990), self.flooded.times.permille(990));
             assert!(flooded <= idle + SLOWER, "p99 {flooded:?} after {idle:?}");
+            assert!(self.half_open >= HALF_OPEN, "only {} were half open", self.half_open);
         }
     }
 }
@@ -147,3 +169,5 @@ const SESSIONS: usize = 16;
 const NEWCOMERS: Duration = Duration::from_millis(100);
 /// How much slower answers may get.
 const SLOWER: Duration = Duration::from_millis(10);
+/// Handshakes that are half open at once when the flood of them is one; there is room for 1,024.
+const HALF_OPEN: u64 = 900;

@@ -117,15 +117,16 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 }
 
 /// Keeps this thread, and those it starts from now on, on one processor: the victim has the first,
-/// everybody else the second. On a machine with only one they share it.
-pub(crate) fn pin(processor: usize) {
+/// everybody else the second. False where that cannot be: a machine with only one, or a container
+/// that forbids it. Then the figures are worse, and no long form is to go by them.
+pub(crate) fn pin(processor: usize) -> bool {
     let available = thread::available_parallelism().map_or(1, usize::from);
-    if available > processor {
-        let mut set = CpuSet::new();
-        set.set(processor).unwrap();
-        // A container may forbid it; then the figures are worse.
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    if available <= processor {
+        return false;
     }
+    let mut set = CpuSet::new();
+    set.set(processor).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &set).is_ok()
 }
 
 /// What comes after a word; other lines are the test framework's.

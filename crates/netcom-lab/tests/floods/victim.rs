@@ -33,7 +33,9 @@ pub(crate) enum Appetite {
 pub(crate) fn was_served(limits: &Limits, appetite: Appetite) -> bool {
     let Some((address, log)) = process::role() else { return false };
     group::enter();
-    process::pin(VICTIMS);
+    let is_pinned = process::pin(VICTIMS);
+    let is_long = process::number("NETCOM_SECONDS").is_some();
+    assert!(is_pinned || !is_long, "each side has a processor of its own");
     count_panics();
     // What `netcom -v` logs; without -v it logs nothing.
     let subscriber = tracing_subscriber::fmt()
@@ -66,6 +68,9 @@ async fn serve(address: &str, limits: &Limits, appetite: Appetite) {
                 Some("RECEIVED") => println!("RECEIVED {}", received.load(Ordering::Relaxed)),
                 Some("ALLOCATED") => println!("ALLOCATED {}", crate::ALLOCATOR.current_usage()),
                 Some("SESSIONS") => println!("SESSIONS {}", node.commander().sessions().len()),
+                Some("HALF_OPEN") => {
+                    println!("HALF_OPEN {}", node.commander().counters().listeners.half_open);
+                }
                 Some("STOP") => {
                     node.close().await;
                     println!("STOP {}", PANICS.load(Ordering::Relaxed));

@@ -6,10 +6,12 @@ use super::rtt::Rtt;
 use crate::{LinkKind, Time};
 
 /// The bound on bytes in flight (E-40): somewhat more than the link delivers in a round trip, so
-/// that it is never short of data, queues on the way stay short and a dead link holds little. While
-/// that still grows, it is twice as much: a link that can deliver all that is in flight doubles what
-/// it delivers in a round trip. Once it does not, the link is full, and half as much again is held
-/// ready: what is more only waits on the way, and with it whatever comes behind.
+/// that it is never short of data, queues on the way stay short and a dead link holds little.
+///
+/// While what it delivers still grows, the bound is twice as much: a link that can deliver all that
+/// is in flight doubles what it delivers in a round trip. Once it does not grow, the link is full,
+/// and half as much again is held ready: more would only wait on the way, and with it whatever
+/// comes behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     limit: usize,

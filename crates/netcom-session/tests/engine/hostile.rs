@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use netcom_session::{
-    Class, Code, Flow, LaneId, LinkKind, Session, State, StreamId,
+    Class, Code, Flow, LaneId, LinkKind, Redundancy, Session, State, StreamId,
     wire::{self, FrameLimits},
 };
 
@@ -97,14 +97,21 @@ impl World<'_> {
 
     fn change_links(&mut self) {
         let what = self.next();
-        let side = usize::from(what & 1);
-        if what & 2 == 0 {
-            let kinds = [LinkKind::Tcp, LinkKind::Quic, LinkKind::Memory];
-            self.dial(side, kinds[usize::from(what >> 2) % 3]);
-            self.pair.run_for(Duration::from_millis(u64::from(what >> 4) * 4));
-        } else if !self.pair.wires.is_empty() {
-            let wire = usize::from(what >> 2) % self.pair.wires.len();
-            self.pair.cut(wire);
+        let (side, rest) = (usize::from(what & 1), usize::from(what >> 3));
+        match what >> 1 & 3 {
+            0 | 2 => {
+                let kinds = [LinkKind::Tcp, LinkKind::Quic, LinkKind::Memory];
+                self.dial(side, kinds[rest % 3]);
+                self.pair.run_for(Duration::from_millis(rest as u64 * 2));
+            }
+            1 if !self.pair.wires.is_empty() => self.pair.cut(rest % self.pair.wires.len()),
+            _ => {
+                let ways = [Redundancy::Standby, Redundancy::Stripe, Redundancy::Mirror];
+                let now = self.pair.now;
+                if let Some(session) = self.session(side) {
+                    session.set_redundancy(ways[rest % 3], now);
+                }
+            }
         }
     }
 

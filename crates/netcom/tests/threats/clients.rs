@@ -171,6 +171,7 @@ fn t_34_slow_clients_are_cut_at_the_deadline_however_much_they_drip() {
     }
     let last = cut_after.last().unwrap();
     assert!(*last >= deadline / 2, "{last:?}: for another reason than the deadline");
+    assert!(*last <= deadline + Duration::from_secs(2), "{last:?}: long after the deadline");
     measured(format_args!("T-34 48 slow clients were cut within {last:?} at {deadline:?}"));
     let none = |tables: Tables| tables.half_open == 0;
     victim.settles(none);

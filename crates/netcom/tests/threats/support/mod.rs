@@ -21,6 +21,11 @@ pub(crate) use self::{
 /// Longer than anything here takes; a test that runs into it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether the tests that have a long form run in it: `NETCOM_LONG_TESTS=1`.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("NETCOM_LONG_TESTS").is_some()
+}
+
 /// A node that nobody finds, which listens at these addresses.
 pub(crate) fn quiet_node(listen: &[&str]) -> NodeBuilder {
     let builder = Node::builder().discovery(Scope::Off);

@@ -91,6 +91,28 @@ impl Victim {
         fs::write(self.proc("clear_refs"), "5").expect("one's own child");
     }
 
+    /// Bytes of addresses it has now, those it reserved and never used included.
+    pub(crate) fn address_space(&self) -> u64 {
+        self.status("VmSize:")
+    }
+
+    /// The most it ever had, be it for a moment.
+    pub(crate) fn most_address_space(&self) -> u64 {
+        self.status("VmPeak:")
+    }
+
+    /// Datagrams for which its socket had no room since it was made.
+    pub(crate) fn dropped(&self) -> u64 {
+        let SocketAddr::V4(quic) = self.quic else { panic!("{} is not IPv4", self.quic) };
+        // proc_pid_net(5): addresses as the machine has them in memory, in hexadecimal.
+        let address = u32::from_ne_bytes(quic.ip().octets());
+        let local = format!("{address:08X}:{:04X}", quic.port());
+        let table = fs::read_to_string(self.proc("net/udp")).expect("it runs");
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|line| line.get(1) == Some(&&*local)).expect("its socket");
+        line.last().expect("a column of drops").parse().expect("a number")
+    }
+
     /// Processor time it has used.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).expect("it runs");
