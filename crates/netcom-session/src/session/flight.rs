@@ -70,7 +70,14 @@ impl Flight {
         self.limit = self.limit.max(bytes);
     }
 
-    /// Notes that there was more to send than the bound allows.
+    /// Whether so many bytes in flight would keep a full link busy for half a round trip more than
+    /// one, so that what it delivers is what it can.
+    pub(crate) fn is_filled_by(&self, bytes: usize, rtt: &Rtt) -> bool {
+        let full = in_time((rtt.least() + SLACK) * 3 / 2, self.fastest());
+        self.fastest() > 0 && bytes as u128 >= full
+    }
+
+    /// Notes that there was more to send than a link takes that is kept busy.
     pub(crate) fn hold_back(&mut self) {
         self.is_limited = true;
     }
@@ -90,7 +97,10 @@ impl Flight {
         if is_near {
             self.limit = self.near;
         }
-        if now.since(self.began) < rtt.smoothed().max(SHORTEST_ROUND) {
+        let (span, round) = (now.since(self.began), rtt.smoothed().max(SHORTEST_ROUND));
+        // A round that ended between two pieces of data would leave the whole of the second to the
+        // next one, though most of it was delivered in this one.
+        if span < round || (bytes < STEP && span < 2 * round) {
             return;
         }
         self.end_round(now);
@@ -98,7 +108,7 @@ impl Flight {
             return;
         }
         let span = self.span(rtt, now);
-        let bytes = (u128::from(self.fastest()) << 10) * span.as_nanos() / 1_000_000_000;
+        let bytes = in_time(span, self.fastest());
         self.limit = usize::try_from(bytes).unwrap_or(MOST).clamp(LEAST, MOST);
     }
 
@@ -165,6 +175,11 @@ impl Flight {
     }
 }
 
+/// Bytes that a link of so many KiB a second delivers in this time.
+fn in_time(span: Duration, rate: u32) -> u128 {
+    (u128::from(rate) << 10) * span.as_nanos() / 1_000_000_000
+}
+
 /// Rounds whose fastest counts.
 const ROUNDS: usize = 8;
 /// Acknowledgements come in lumps; a shorter round would measure those.
@@ -173,6 +188,8 @@ const SHORTEST_ROUND: Duration = Duration::from_millis(5);
 const SLACK: Duration = Duration::from_millis(5);
 /// Fewer bytes in a round say nothing of what the link can do.
 const TELLING: u64 = 8 << 10;
+/// An acknowledgement of fewer bytes is none of data.
+const STEP: usize = 1 << 10;
 /// Between two looks at how long the way is, where round trips are longer than they were.
 const LOOK: Duration = Duration::from_secs(10);
 /// Rounds without growth after which a link counts as full.
@@ -320,6 +337,45 @@ mod tests {
         assert_eq!(flight.limit(), fast);
         (0..ROUNDS).for_each(|_| round(&mut flight, 25_000, true));
         assert!(flight.limit() <= fast / 9, "{} after {fast}", flight.limit());
+    }
+
+    #[test]
+    fn a_round_ends_with_data() {
+        let (mut flight, rtt) = (Flight::new(LinkKind::Quic), far());
+        // Pieces of 64 KiB at 25 Mbit/s, whose last bytes arrive 21 ms one after the other, and in
+        // between answers to frames without data.
+        let mut time = Time(0) + Duration::from_secs(3600);
+        flight.begin(time);
+        for (wait, bytes) in [(20, 100), (1, 64 << 10), (21, 64 << 10), (20, 100), (1, 64 << 10)] {
+            time = time + wait * MS;
+            flight.hold_back();
+            flight.acknowledge(bytes, &rtt, time);
+        }
+        assert!(flight.rate() < 3_300_000, "{}", flight.rate());
+    }
+
+    #[test]
+    fn a_link_that_others_help_forgets_a_rate_that_it_no_longer_has() {
+        let (mut flight, rtt) = (Flight::new(LinkKind::Quic), far());
+        let mut now = Time(0);
+        let mut round = |flight: &mut Flight, in_flight: usize| {
+            now = now + 20 * MS;
+            if flight.is_filled_by(in_flight, &rtt) {
+                flight.hold_back();
+            }
+            flight.acknowledge(62_500.min(in_flight), &rtt, now);
+        };
+        flight.acknowledge(125_000, &rtt, Time(0) + 20 * MS);
+        flight.hold_back();
+        let fast = flight.rate();
+        // It is never given what its bound allows, and yet as much as it delivers in 80 ms.
+        assert!(flight.limit() > 250_000);
+        (0..=ROUNDS).for_each(|_| round(&mut flight, 250_000));
+        assert!(flight.rate() <= fast / 2, "{} after {fast}", flight.rate());
+        // A little at a time tells nothing.
+        let slow = flight.rate();
+        (0..100).for_each(|_| round(&mut flight, 16 << 10));
+        assert_eq!(flight.rate(), slow);
     }
 
     #[test]

@@ -326,6 +326,11 @@ impl Link {
         self.has_room() && self.bytes_in_flight < self.flight.limit()
     }
 
+    /// Whether it has so much to do that it delivers what it can.
+    pub(crate) fn is_filled(&self) -> bool {
+        !self.has_room_for_data() || self.flight.is_filled_by(self.bytes_in_flight, &self.rtt)
+    }
+
     /// Counts a frame that nobody waits for.
     pub(crate) fn sent_uncounted(&mut self, lane: usize) {
         self.tx[lane].sent += 1;

@@ -86,7 +86,7 @@ impl Core {
         if link.may_send_data() && role.share > 0 {
             self.fill_data(link, role, start..start + budget, batch, now);
         }
-        if role.share > 0 && self.has_data() && !link.has_room_for_data() {
+        if (role.share > 0 || role.is_striped) && link.is_filled() && self.has_data() {
             link.flight.hold_back();
         }
         if let Some(bonds) = self.bonds.as_mut().filter(|_| role.is_mirrored) {
